@@ -1,0 +1,1 @@
+"""Streaming SQL for Python: ksqlDB scripts in one process."""

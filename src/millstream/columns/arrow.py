@@ -1,0 +1,151 @@
+"""How SQL types lie in Arrow arrays, and how an array's values look in Python.
+
+| SQL type | Arrow type | Python value |
+|---|---|---|
+| BOOLEAN | bool | bool |
+| INTEGER, BIGINT | int32, int64 | int |
+| DOUBLE | float64 | float |
+| DECIMAL(p, s) | decimal128(p, s), decimal256 beyond 38 digits | decimal.Decimal of scale s |
+| STRING, BYTES | string, binary | str, bytes |
+| DATE | int32, days since 1970-01-01 | int |
+| TIME | int32, milliseconds of the day | int |
+| TIMESTAMP | int64, milliseconds since 1970 | int |
+| ARRAY | list | list |
+| MAP | map (null keys are not possible) | dict |
+| STRUCT | struct | dict by field name |
+
+DATE, TIME and TIMESTAMP are plain integers inside, because Java's range is wider than Python's;
+`presentable` turns them into Arrow's own types for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from millstream import types as t
+
+_PRIMITIVE_ARROW: dict[t.SqlType, pa.DataType] = {
+    t.BOOLEAN: pa.bool_(),
+    t.INTEGER: pa.int32(),
+    t.BIGINT: pa.int64(),
+    t.DOUBLE: pa.float64(),
+    t.STRING: pa.string(),
+    t.BYTES: pa.binary(),
+    t.DATE: pa.int32(),
+    t.TIME: pa.int32(),
+    t.TIMESTAMP: pa.int64(),
+}
+
+
+def arrow_type(sql_type: t.SqlType) -> pa.DataType:
+    """The Arrow type that holds values of `sql_type` (see the module's table)."""
+    match sql_type:
+        case t.Primitive():
+            return _PRIMITIVE_ARROW[sql_type]
+        case t.Decimal(precision, scale):
+            wide = pa.decimal256 if precision > 38 else pa.decimal128
+            return wide(precision, scale)
+        case t.Array(item):
+            return pa.list_(arrow_type(item))
+        case t.Map(key, value):
+            return pa.map_(arrow_type(key), arrow_type(value))
+        case t.Struct(fields):
+            return pa.struct([pa.field(f.name, arrow_type(f.type)) for f in fields])
+    raise TypeError(f"no Arrow type for {sql_type}")
+
+
+def from_python(values: Iterable[Any], sql_type: t.SqlType) -> pa.Array:
+    """An array of Python values, as the module's table gives them."""
+    if _has_map(sql_type):
+        values = [_map_to_pairs(v, sql_type) for v in values]
+    return pa.array(list(values), type=arrow_type(sql_type))
+
+
+def to_python(array: pa.Array, sql_type: t.SqlType) -> list[Any]:
+    """The values of an array as the module's table gives them."""
+    values: list[Any] = array.to_pylist()
+    if _has_map(sql_type):
+        return [_pairs_to_map(v, sql_type) for v in values]
+    return values
+
+
+def nulls(sql_type: t.SqlType, length: int) -> pa.Array:
+    """An array of nulls."""
+    return pa.nulls(length, arrow_type(sql_type))
+
+
+def constant(value: Any, sql_type: t.SqlType, length: int) -> pa.Array:
+    """An array that repeats one Python value."""
+    if value is None:
+        return nulls(sql_type, length)
+    if isinstance(sql_type, t.Primitive):
+        return pa.repeat(pa.scalar(value, arrow_type(sql_type)), length)
+    return from_python([value], sql_type).take(pa.array(np.zeros(length, np.int64)))
+
+
+def valid_mask(array: pa.Array) -> np.ndarray:
+    """A boolean NumPy array: true where the array holds a value."""
+    if array.null_count == 0:
+        return np.ones(len(array), bool)
+    return np.asarray(array.is_valid())
+
+
+def true_mask(array: pa.Array) -> np.ndarray:
+    """A boolean NumPy array: true where a boolean array is true (null counts as false)."""
+    if array.null_count:
+        array = pc.fill_null(array, False)
+    return array.to_numpy(zero_copy_only=False).astype(bool, copy=False)
+
+
+def concat(arrays: Sequence[pa.Array]) -> pa.Array:
+    """One array of several of the same type."""
+    return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
+
+
+def presentable(array: pa.Array, sql_type: t.SqlType) -> pa.Array:
+    """The array with DATE, TIME and TIMESTAMP as Arrow's own types, at the top level."""
+    shown = {t.DATE: pa.date32(), t.TIME: pa.time32("ms"), t.TIMESTAMP: pa.timestamp("ms")}
+    target = shown.get(sql_type)
+    return array if target is None else array.view(target)
+
+
+def _has_map(sql_type: t.SqlType) -> bool:
+    match sql_type:
+        case t.Map():
+            return True
+        case t.Array(item):
+            return _has_map(item)
+        case t.Struct(fields):
+            return any(_has_map(f.type) for f in fields)
+    return False
+
+
+def _map_to_pairs(value: Any, sql_type: t.SqlType) -> Any:
+    if value is None:
+        return None
+    match sql_type:
+        case t.Map(_, item):
+            return [(k, _map_to_pairs(v, item)) for k, v in value.items()]
+        case t.Array(item):
+            return [_map_to_pairs(v, item) for v in value]
+        case t.Struct(fields):
+            return {f.name: _map_to_pairs(value.get(f.name), f.type) for f in fields}
+    return value
+
+
+def _pairs_to_map(value: Any, sql_type: t.SqlType) -> Any:
+    if value is None:
+        return None
+    match sql_type:
+        case t.Map(_, item):
+            return {k: _pairs_to_map(v, item) for k, v in value}
+        case t.Array(item):
+            return [_pairs_to_map(v, item) for v in value]
+        case t.Struct(fields):
+            return {f.name: _pairs_to_map(value[f.name], f.type) for f in fields}
+    return value
