@@ -41,6 +41,12 @@ _PRIMITIVE_ARROW: dict[t.SqlType, pa.DataType] = {
     t.TIMESTAMP: pa.int64(),
 }
 
+_PRESENTED: dict[t.SqlType, pa.DataType] = {
+    t.DATE: pa.date32(),
+    t.TIME: pa.time32("ms"),
+    t.TIMESTAMP: pa.timestamp("ms"),
+}
+
 
 def arrow_type(sql_type: t.SqlType) -> pa.DataType:
     """The Arrow type that holds values of `sql_type` (see the module's table)."""
@@ -99,7 +105,7 @@ def true_mask(array: pa.Array) -> np.ndarray:
     """A boolean NumPy array: true where a boolean array is true (null counts as false)."""
     if array.null_count:
         array = pc.fill_null(array, False)
-    return array.to_numpy(zero_copy_only=False).astype(bool, copy=False)
+    return np.asarray(array.to_numpy(zero_copy_only=False), bool)
 
 
 def concat(arrays: Sequence[pa.Array]) -> pa.Array:
@@ -109,8 +115,7 @@ def concat(arrays: Sequence[pa.Array]) -> pa.Array:
 
 def presentable(array: pa.Array, sql_type: t.SqlType) -> pa.Array:
     """The array with DATE, TIME and TIMESTAMP as Arrow's own types, at the top level."""
-    shown = {t.DATE: pa.date32(), t.TIME: pa.time32("ms"), t.TIMESTAMP: pa.timestamp("ms")}
-    target = shown.get(sql_type)
+    target = _PRESENTED.get(sql_type)
     return array if target is None else array.view(target)
 
 

@@ -1,0 +1,184 @@
+"""What flows between a query's steps: rows in columns, each knowing which record caused it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from millstream.columns import arrow
+from millstream.types import Schema
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows of a stream, or changes of a table, in the order in which they happen.
+
+    All arrays have one entry per row. `arrays` follows `schema.columns` (key columns first, then
+    value columns). Masks are boolean arrays, or None where nothing is masked.
+
+    - `order`: the place of the record that caused the row among all records that the query reads
+      in this step, counted over all its topics; several rows may share one. Never decreasing.
+    - `seq`: the database-wide number of the record that the row originates from.
+    - `rowtime`: event time in ms. `partition`, `offset`: where the causing record stood; after a
+      repartition `partition` is the partition of the new key and decides the row's stream time.
+    - `window_start`, `window_end`: ms, for rows with a windowed key.
+    - `value_null`: the record's value is null: a tombstone in a table.
+    - `headers`: list<struct<KEY, VALUE>> of the causing record, or None where no row has any.
+    - `old`: for changes of a table, the value columns before the change; `old_null` is true where
+      there was no row. Both None for streams.
+    """
+
+    schema: Schema
+    arrays: list[pa.Array]
+    rowtime: np.ndarray
+    order: np.ndarray
+    seq: np.ndarray
+    partition: np.ndarray
+    offset: np.ndarray
+    key_null: np.ndarray | None = None
+    value_null: np.ndarray | None = None
+    window_start: np.ndarray | None = None
+    window_end: np.ndarray | None = None
+    headers: pa.Array | None = None
+    old: list[pa.Array] | None = None
+    old_null: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.rowtime)
+
+    @property
+    def key_arrays(self) -> list[pa.Array]:
+        """The key columns."""
+        return self.arrays[: len(self.schema.key)]
+
+    @property
+    def value_arrays(self) -> list[pa.Array]:
+        """The value columns."""
+        return self.arrays[len(self.schema.key) :]
+
+    def take(self, rows: np.ndarray) -> Batch:
+        """The rows at the given indices, in that order; an index may repeat."""
+        index = pa.array(rows)
+        return replace(
+            self,
+            arrays=[a.take(index) for a in self.arrays],
+            rowtime=self.rowtime[rows],
+            order=self.order[rows],
+            seq=self.seq[rows],
+            partition=self.partition[rows],
+            offset=self.offset[rows],
+            key_null=_pick(self.key_null, rows),
+            value_null=_pick(self.value_null, rows),
+            window_start=_pick(self.window_start, rows),
+            window_end=_pick(self.window_end, rows),
+            headers=None if self.headers is None else self.headers.take(index),
+            old=None if self.old is None else [a.take(index) for a in self.old],
+            old_null=_pick(self.old_null, rows),
+        )
+
+    def where(self, keep: np.ndarray) -> Batch:
+        """The rows where `keep` (a boolean mask) is true."""
+        if keep.all():
+            return self
+        return self.take(np.flatnonzero(keep))
+
+    def derive(
+        self,
+        trigger: np.ndarray | None,
+        schema: Schema,
+        arrays: list[pa.Array],
+        **changes: object,
+    ) -> Batch:
+        """Rows of another schema, each caused by the row of this batch at index `trigger`.
+
+        Order, seq, partition, offset, rowtime and headers follow the trigger (None: row by row);
+        masks, windows and old rows are dropped unless given in `changes`.
+        """
+        origin = self if trigger is None else self._places(trigger)
+        fresh: dict[str, object] = {
+            "key_null": None,
+            "value_null": None,
+            "window_start": None,
+            "window_end": None,
+            "old": None,
+            "old_null": None,
+        }
+        return replace(origin, schema=schema, arrays=arrays, **(fresh | changes))  # type: ignore[arg-type]
+
+    def _places(self, rows: np.ndarray) -> Batch:
+        return replace(
+            self,
+            rowtime=self.rowtime[rows],
+            order=self.order[rows],
+            seq=self.seq[rows],
+            partition=self.partition[rows],
+            offset=self.offset[rows],
+            headers=None if self.headers is None else self.headers.take(pa.array(rows)),
+        )
+
+
+def is_null(mask: np.ndarray | None, length: int) -> np.ndarray:
+    """A mask as an array, where None stands for all false."""
+    return np.zeros(length, bool) if mask is None else mask
+
+
+def mask_or_none(mask: np.ndarray) -> np.ndarray | None:
+    """The mask, or None where nothing is masked."""
+    return mask if mask.any() else None
+
+
+def concat(batches: Sequence[Batch]) -> Batch:
+    """The rows of several batches of one schema, one after the other."""
+    if len(batches) == 1:
+        return batches[0]
+    first = batches[0]
+    return replace(
+        first,
+        arrays=[arrow.concat([b.arrays[i] for b in batches]) for i in range(len(first.arrays))],
+        rowtime=np.concatenate([b.rowtime for b in batches]),
+        order=np.concatenate([b.order for b in batches]),
+        seq=np.concatenate([b.seq for b in batches]),
+        partition=np.concatenate([b.partition for b in batches]),
+        offset=np.concatenate([b.offset for b in batches]),
+        key_null=_join_masks([(b.key_null, len(b)) for b in batches]),
+        value_null=_join_masks([(b.value_null, len(b)) for b in batches]),
+        window_start=_join([b.window_start for b in batches]),
+        window_end=_join([b.window_end for b in batches]),
+        headers=_join_headers(batches),
+        old=None
+        if first.old is None
+        else [
+            arrow.concat([b.old[i] for b in batches if b.old is not None])
+            for i in range(len(first.old))
+        ],
+        old_null=None
+        if first.old is None
+        else _join_masks([(b.old_null, len(b)) for b in batches]),
+    )
+
+
+def _pick(array: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if array is None else array[rows]
+
+
+def _join(parts: list[np.ndarray | None]) -> np.ndarray | None:
+    present = [p for p in parts if p is not None]
+    return np.concatenate(present) if present else None
+
+
+def _join_masks(parts: list[tuple[np.ndarray | None, int]]) -> np.ndarray | None:
+    if all(mask is None for mask, _ in parts):
+        return None
+    return np.concatenate([is_null(mask, length) for mask, length in parts])
+
+
+def _join_headers(batches: Sequence[Batch]) -> pa.Array | None:
+    known = next((b.headers.type for b in batches if b.headers is not None), None)
+    if known is None:
+        return None
+    return pa.concat_arrays(
+        [pa.nulls(len(b), known) if b.headers is None else b.headers for b in batches]
+    )

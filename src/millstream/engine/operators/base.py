@@ -1,0 +1,120 @@
+"""What an operator is: a step from batches to a batch, with state that is written at each commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+
+from millstream.clock import Clock, SystemClock
+from millstream.columns.batch import Batch
+from millstream.store.interfaces import Commit, View
+
+
+class Emission(Enum):
+    """Which updates of a table leave an operator.
+
+    ALL: every one, as ksqlDB does with its record cache at 0. LAST: per key and window the first
+    old row to the last new row of the batch, at the place of the last update; what did not exist
+    before and does not exist after leaves nothing. LAST == coalesce(ALL), always.
+    """
+
+    ALL = "ALL"
+    LAST = "LAST"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line for the processing log. `seq` is the origin of the record at fault, -1 if unknown;
+    `kind` is one of deserialization, expression, late, lost, skipped; `count` rows are meant."""
+
+    step: str
+    kind: str
+    message: str
+    seq: int = -1
+    count: int = 1
+
+
+@dataclass(slots=True)
+class StepContext:
+    """What a step may know besides its input: how to emit, and where to write what went wrong."""
+
+    emission: Emission = Emission.ALL
+    row_wise: bool = False
+    clock: Clock = field(default_factory=SystemClock)
+    notes: list[Note] = field(default_factory=list)
+    rows_forced: int = 0
+
+    def note(self, step: str, kind: str, message: str, seq: int = -1, count: int = 1) -> None:
+        """Add a line to the processing log."""
+        self.notes.append(Note(step, kind, message, seq, count))
+
+
+class Operator(Protocol):
+    """A step of a query.
+
+    `step` gives output, changes the state in memory, and remembers what changed; `write` puts that
+    into the commit. After a failure the operator is dropped and a new one loads the last commit.
+    `row_wise` in the context forces the row path, which gives the same rows on the same state.
+    """
+
+    name: str
+
+    def step(self, batch: Batch, context: StepContext) -> Batch:
+        """The rows that the input rows cause, in order; rows of no table change come as they are."""
+        ...
+
+    def write(self, commit: Commit) -> None:
+        """Write what changed since the last write."""
+        ...
+
+    def load(self, view: View) -> None:
+        """Read the state that the last commit left."""
+        ...
+
+
+class Stateless:
+    """Base of operators without state."""
+
+    name = "step"
+
+    def write(self, commit: Commit) -> None:
+        """Nothing to write."""
+
+    def load(self, view: View) -> None:
+        """Nothing to read."""
+
+
+class StreamTimes:
+    """The largest event time seen, per partition."""
+
+    def __init__(self) -> None:
+        self._times: dict[int, int] = {}
+
+    def observe(self, rowtime: np.ndarray, partition: np.ndarray) -> np.ndarray:
+        """Stream time at each row, that row included, per its partition; the maxima are kept.
+
+        Rows are in the order in which they happen. -1 is the time before the first row.
+        """
+        result = np.empty(len(rowtime), np.int64)
+        for number in np.unique(partition).tolist():
+            rows = np.flatnonzero(partition == number)
+            running = np.maximum.accumulate(rowtime[rows])
+            running = np.maximum(running, self._times.get(number, -1))
+            result[rows] = running
+            self._times[number] = int(running[-1])
+        return result
+
+    def get(self, partition: int) -> int:
+        """The stream time of a partition, -1 before its first row."""
+        return self._times.get(partition, -1)
+
+    def dump(self) -> dict[str, int]:
+        """The times, as JSON can hold them."""
+        return {str(k): v for k, v in self._times.items()}
+
+    def restore(self, dumped: dict[str, int]) -> None:
+        """The opposite of `dump`."""
+        self._times = {int(k): v for k, v in dumped.items()}
