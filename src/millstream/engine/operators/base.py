@@ -1,4 +1,4 @@
-"""What an operator is: a step from batches to a batch, with state that is written at each commit."""
+"""What an operator is: a step from batches to a batch, with state written at each commit."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Operator(Protocol):
     name: str
 
     def step(self, batch: Batch, context: StepContext) -> Batch:
-        """The rows that the input rows cause, in order; rows of no table change come as they are."""
+        """The rows that the input rows cause, in the order in which they happen."""
         ...
 
     def write(self, commit: Commit) -> None:
