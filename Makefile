@@ -1,0 +1,49 @@
+# Every target makes what it needs: a virtual environment in .venv with the versions of
+# constraints.txt. A second run starts at once.
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# A machine that builds shows what failed and little else.
+PYTEST_OPTIONS := $(if $(CI),-q --no-header --tb=short -p no:cacheprovider,)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## run the clickstream recipe: live tables in a terminal
+	@$(BIN)/millstream demo clickstream
+
+test: check ## run every check and every test
+	$(BIN)/pytest $(PYTEST_OPTIONS) $(PYTEST_ARGS)
+
+check: $(INSTALLED) ## ruff, formatting, types (mypy --strict) and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy src tests
+	$(BIN)/lint-imports --no-logo
+
+bench: $(INSTALLED) ## measure the recipe over 1,000,000 clicks beside DuckDB's one-shot batch
+	@mkdir -p build
+	$(BIN)/python benchmarks/recipe.py --json build/bench.json
+
+format: $(INSTALLED) ## format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the virtual environment, caches and built files
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf src/*.egg-info
+
+# setuptools comes first and from constraints.txt too, so that nothing here is unpinned.
+$(INSTALLED): pyproject.toml constraints.txt .ci/venv
+	@test -x $(BIN)/python || .ci/venv $(VENV)
+	@echo "Installing Millstream into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		--no-build-isolation --editable '.[dev]'
+	@touch $@
