@@ -1,0 +1,43 @@
+"""A script's text and the places in it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from millstream.errors import ParseError, Position
+
+
+class SourceText:
+    """A text with a table of its lines, so that a place costs one search, however long it is."""
+
+    __slots__ = ("_line_starts", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._line_starts: list[int] | None = None
+
+    @property
+    def whole(self) -> str:
+        """The text that positions point into."""
+        return self.text
+
+    def _starts(self) -> list[int]:
+        if self._line_starts is None:
+            starts = [0]
+            for line in self.text.splitlines(keepends=True):
+                starts.append(starts[-1] + len(line))
+            self._line_starts = starts
+        return self._line_starts
+
+    def position(self, start: int, end: int) -> Position:
+        """The place of the characters from `start` up to `end`, cut at the end of the line."""
+        starts = self._starts()
+        line = bisect_right(starts, start) - 1
+        length = end - start
+        if line + 1 < len(starts) and end > starts[line + 1]:
+            length = len(self.text[start : starts[line + 1]].rstrip())
+        return Position(line + 1, start - starts[line] + 1, max(1, length))
+
+    def error(self, message: str, start: int, end: int, hint: str | None = None) -> ParseError:
+        """An error about the characters from `start` up to `end`."""
+        return ParseError(message, self.position(start, end), source=self.whole, hint=hint)
