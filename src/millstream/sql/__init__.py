@@ -1,5 +1,6 @@
 """SQL text to trees and back."""
 
+from millstream.sql.formatter import format_expression, format_statement, format_type
 from millstream.sql.script import (
     Parsed,
     StatementText,
@@ -16,6 +17,9 @@ from millstream.sql.variables import substitute
 __all__ = [
     "Parsed",
     "StatementText",
+    "format_expression",
+    "format_statement",
+    "format_type",
     "iter_script",
     "parse_columns",
     "parse_expression",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from millstream.errors import Position
 from millstream.sql import ast
 from millstream.sql.queries import QueryParser
 from millstream.sql.tokens import Token, TokenKind
 
+_SOURCE_NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
 _LITERAL_NUMBERS = (TokenKind.INTEGER, TokenKind.DECIMAL, TokenKind.DOUBLE)
 
 
@@ -17,6 +20,18 @@ class DefinitionParser(QueryParser):
 
     def _source_name(self) -> str:
         return self.expect_name("the name of a stream or table")
+
+    def _new_source_name(self) -> str:
+        """The name of a stream or table to be made: letters, digits, `_` and `-` only."""
+        token = self.token
+        name = self._source_name()
+        if _SOURCE_NAME.match(name) is None:
+            raise self.error(
+                f"The name {name!r} has characters that a stream or table cannot be named with.",
+                token,
+                hint="Letters, digits, _ and - may stand in it.",
+            )
+        return name
 
     def _written(self, token: Token) -> str:
         """A name or string with its case as written."""
@@ -116,7 +131,7 @@ class DefinitionParser(QueryParser):
     ) -> ast.Statement:
         kind = ast.SourceKind(self.advance().value)
         if_not_exists = self.accept_words("IF", "NOT", "EXISTS")
-        name = self._source_name()
+        name = self._new_source_name()
         columns: tuple[ast.ColumnDefinition, ...] = ()
         has_columns = self.accept_symbol("(") is not None
         if has_columns:

@@ -128,10 +128,12 @@ class StatementParser(DefinitionParser):
             )
         return ast.PrintTopic(topic, from_beginning, interval, limit, position=place)
 
-    def _topic(self) -> str:
-        """A topic's name, its case as written; quotes of any kind are allowed."""
+    def _topic(self, what: str = "the name of a topic") -> str:
+        """A name outside of SQL, its case as written; quotes of any kind are allowed."""
         if self.token.kind is not TokenKind.STRING and not self.at_name():
-            raise self.unexpected("the name of a topic")
+            raise self.unexpected(what)
+        if not self.token.value:
+            raise self.error("A name in quotes must not be empty.")
         return self._written(self.advance())
 
     def _explain(self) -> ast.Statement:
@@ -205,7 +207,7 @@ class StatementParser(DefinitionParser):
             properties = self._optional_properties()
             return ast.AssertTopic(topic, properties, exists, self._timeout(), position=place)
         if self.accept_word("SCHEMA"):
-            subject = self._topic() if self.accept_word("SUBJECT") else None
+            subject = self._topic("a subject") if self.accept_word("SUBJECT") else None
             schema_id = self.expect_whole_number("the id") if self.accept_word("ID") else None
             if subject is None and schema_id is None:
                 raise self.unexpected("SUBJECT or ID", ("SUBJECT", "ID"))

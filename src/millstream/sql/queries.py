@@ -105,12 +105,26 @@ class QueryParser(ExpressionParser):
             for _ in range(3):
                 self.advance()
             return ast.SelectAll(first.value, position=self.span(first))
+        start = self._index
         expression = self.parse_expression()
         if self.at_symbol("->"):
-            self.advance()
-            self.expect_symbol("*")
-            return ast.SelectStructAll(expression, position=self.span(first))
+            return self._select_struct(start)
         return ast.SelectItem(expression, self._alias(), position=self.span(first))
+
+    def _select_struct(self, start: int) -> ast.SelectStructAll:
+        """`struct->*`, where what stands before the arrow must hold together by itself."""
+        arrow = self._index
+        self._index = start
+        first = self.token
+        base = self._postfix()
+        if self._index != arrow:
+            self._index = arrow
+            raise self.error(
+                "->* must follow one struct.", hint="Put what makes the struct in parentheses."
+            )
+        self.expect_symbol("->")
+        self.expect_symbol("*")
+        return ast.SelectStructAll(base, position=self.span(first))
 
     def _alias(self) -> str | None:
         """An alias behind AS, or a bare name that does not start a clause."""
