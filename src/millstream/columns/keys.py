@@ -1,0 +1,205 @@
+"""Dense numbers for keys of any type: what state is indexed by.
+
+Two keys are one when they serialise to the same bytes: 0.0 and -0.0 are two, every NaN is one, and
+a null inside a key of several columns is a value like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from millstream import types as t
+from millstream.columns import arrow
+from millstream.columns.hash_index import HashIndex, mix64
+from millstream.columns.row_store import Chunks
+
+_INTEGERS = (t.INTEGER, t.BIGINT, t.DATE, t.TIME, t.TIMESTAMP)
+_SEED_1, _SEED_2 = np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344)
+_NULL_1, _NULL_2 = np.uint64(0xA4093822299F31D0), np.uint64(0x082EFA98EC4E6C89)
+_STEP, _FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
+_NAN_BITS = np.array([np.nan]).view(np.int64)[0]
+
+Hash = tuple[np.ndarray, np.ndarray]
+"""128 bits of hash per row, as two uint64 arrays. Equal hashes are taken for equal keys: among
+10^9 keys two differing ones meet with a probability below 10^-20."""
+
+
+class KeyIndex:
+    """Gives keys the numbers 0, 1, 2, .. in the order in which they first came."""
+
+    def __init__(self, types: Sequence[t.SqlType]) -> None:
+        self.types = tuple(types)
+        self._plain = len(self.types) == 1 and self.types[0] in _INTEGERS
+        self._index = HashIndex(1 if self._plain else 2)
+        self._null_id = -1
+        self._values = [Chunks(arrow.arrow_type(x)) for x in self.types]
+
+    def __len__(self) -> int:
+        """How many keys are known."""
+        return len(self._values[0]) if self._values else len(self._index)
+
+    def ids(self, arrays: list[pa.Array]) -> np.ndarray:
+        """The number of each row's key; unknown keys get the next numbers."""
+        before = len(self._index)
+        if self._plain and arrays[0].null_count:
+            return self._ids_with_null(arrays[0])
+        codes = self._codes(arrays)
+        found = self._index.find_or_insert(*codes)
+        if len(self._index) > before:
+            self._remember(arrays, found, before)
+        return self._shift(found)
+
+    def find(self, arrays: list[pa.Array]) -> np.ndarray:
+        """The number of each row's key, -1 where it is unknown."""
+        if self._plain and arrays[0].null_count:
+            valid = arrow.valid_mask(arrays[0])
+            codes = self._codes([arrays[0].fill_null(0)])
+            return np.where(valid, self._shift(self._index.find(*codes)), self._null_id)
+        return self._shift(self._index.find(*self._codes(arrays)))
+
+    def arrays(self, ids: np.ndarray) -> list[pa.Array]:
+        """The key columns of the given numbers."""
+        return [column.take(ids) for column in self._values]
+
+    def added_since(self, mark: int) -> list[pa.Array]:
+        """The key columns of all keys from number `mark` on."""
+        return [column.take(np.arange(mark, len(self))) for column in self._values]
+
+    def restore(self, arrays: list[pa.Array]) -> None:
+        """Add keys that were saved, in their order; they get the next numbers."""
+        self.ids(arrays)
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _codes(self, arrays: list[pa.Array]) -> list[np.ndarray]:
+        if self._plain:
+            return [arrays[0].to_numpy(zero_copy_only=False).astype(np.int64, copy=False)]
+        first, second = hash_rows(arrays, self.types)
+        return [first.view(np.int64), second.view(np.int64)]
+
+    def _shift(self, found: np.ndarray) -> np.ndarray:
+        """Index slots to key numbers: a null key, which the index does not hold, took one."""
+        if self._null_id < 0:
+            return found
+        return found + (found >= self._null_id)
+
+    def _ids_with_null(self, array: pa.Array) -> np.ndarray:
+        valid = arrow.valid_mask(array)
+        result = np.empty(len(array), np.int64)
+        if self._null_id < 0:
+            # The null takes its number in its turn among the keys of this batch.
+            first_null = int(np.flatnonzero(~valid)[0])
+            if first_null:
+                result[:first_null] = self.ids([array.slice(0, first_null)])
+            self._null_id = len(self)
+            self._values[0].append(pa.nulls(1, array.type))
+            result[first_null] = self._null_id
+            rest = np.arange(first_null + 1, len(array))
+        else:
+            rest = np.arange(len(array))
+        result[rest[~valid[rest]]] = self._null_id
+        held = rest[valid[rest]]
+        if len(held):
+            result[held] = self.ids([array.take(pa.array(held))])
+        return result
+
+    def _remember(self, arrays: list[pa.Array], found: np.ndarray, before: int) -> None:
+        fresh = np.flatnonzero(found >= before)
+        rows = np.empty(len(self._index) - before, np.int64)
+        rows[found[fresh[::-1]] - before] = fresh[::-1]  # the first occurrence is written last
+        picked = pa.array(rows)
+        for column, array in zip(self._values, arrays, strict=True):
+            column.append(array.take(picked))
+
+
+# --- hashes ------------------------------------------------------------------------------------
+
+
+def hash_rows(arrays: Sequence[pa.Array], types: Sequence[t.SqlType]) -> Hash:
+    """128 bits of hash of each row of some columns; columns count by position."""
+    length = len(arrays[0]) if arrays else 0
+    first = np.full(length, _SEED_1)
+    second = np.full(length, _SEED_2)
+    for array, sql_type in zip(arrays, types, strict=True):
+        one, two = _hash_column(array, sql_type)
+        first = mix64(first * _STEP + one)
+        second = mix64(second * _STEP + two)
+    return first, second
+
+
+def _hash_column(array: pa.Array, sql_type: t.SqlType) -> Hash:
+    match sql_type:
+        case t.STRING | t.BYTES:
+            return _hash_distinct(array)
+        case t.DOUBLE:
+            values = _numbers(array, 0.0).astype(np.float64, copy=False)
+            bits = np.where(np.isnan(values), _NAN_BITS, values.view(np.int64))
+        case t.BOOLEAN:
+            bits = _numbers(array, False).astype(np.int64)
+        case t.Primitive():
+            bits = _numbers(array, 0).astype(np.int64)
+        case t.Decimal():
+            encoded = array.dictionary_encode()
+            texts = pa.array([str(v) for v in encoded.dictionary.to_pylist()], pa.string())
+            return _hash_distinct(texts.take(encoded.indices))
+        case _:
+            items = arrow.to_python(array, sql_type)
+            return _hash_distinct(pa.array([v if v is None else repr(v) for v in items], "string"))
+    code = bits.view(np.uint64)
+    return _null_where_missing(array, mix64(code + _SEED_1), mix64(code ^ _SEED_2))
+
+
+def _numbers(array: pa.Array, missing: object) -> np.ndarray:
+    filled = array.fill_null(missing) if array.null_count else array
+    return np.asarray(filled.to_numpy(zero_copy_only=False))
+
+
+def _null_where_missing(array: pa.Array, first: np.ndarray, second: np.ndarray) -> Hash:
+    if array.null_count:
+        missing = ~arrow.valid_mask(array)
+        first[missing] = _NULL_1
+        second[missing] = _NULL_2
+    return first, second
+
+
+def _hash_distinct(array: pa.Array) -> Hash:
+    """Hash each distinct text or byte string once, and hand the hashes to the rows."""
+    if len(array) < 16:
+        first, second = _hash_bytes(array)
+        return _null_where_missing(array, first, second)
+    encoded = array.dictionary_encode()
+    first, second = _hash_bytes(encoded.dictionary)
+    index = encoded.indices
+    if index.null_count:
+        row = index.fill_null(len(first)).to_numpy()
+        return np.append(first, _NULL_1)[row], np.append(second, _NULL_2)[row]
+    row = index.to_numpy()
+    return first[row], second[row]
+
+
+def _hash_bytes(array: pa.Array) -> Hash:
+    """Sums of one mixed word per byte, keyed by its place: independent of the other strings."""
+    length = len(array)
+    if length == 0:
+        return np.empty(0, np.uint64), np.empty(0, np.uint64)
+    _, offset_buffer, data_buffer = array.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int32)[array.offset : array.offset + length + 1]
+    offsets = offsets.astype(np.int64)
+    sizes = np.diff(offsets)
+    total = int(offsets[-1] - offsets[0])
+    base = sizes.astype(np.uint64)
+    if total == 0:
+        return mix64(base + _SEED_1), mix64(base ^ _SEED_2)
+    data = np.frombuffer(data_buffer, np.uint8)[offsets[0] : offsets[-1]]
+    starts = offsets[:-1] - offsets[0]
+    place = np.arange(total) - np.repeat(starts, sizes)
+    word = data.astype(np.uint64) | (place.astype(np.uint64) << np.uint64(8))
+    first, second = mix64(word * _STEP + _SEED_1), mix64((word + _SEED_2) * _FACTOR)
+    used = np.flatnonzero(sizes)
+    sum_1, sum_2 = base.copy(), base.copy()
+    sum_1[used] += np.add.reduceat(first, starts[used])
+    sum_2[used] += np.add.reduceat(second, starts[used])
+    return mix64(sum_1 + _SEED_1), mix64(sum_2 ^ _SEED_2)
