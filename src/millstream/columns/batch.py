@@ -120,6 +120,13 @@ class Batch:
         )
 
 
+def empty(schema: Schema) -> Batch:
+    """A batch of no rows."""
+    none = np.empty(0, np.int64)
+    arrays = [arrow.nulls(c.type, 0) for c in schema.columns]
+    return Batch(schema, arrays, none, none, none, np.empty(0, np.int32), none)
+
+
 def is_null(mask: np.ndarray | None, length: int) -> np.ndarray:
     """A mask as an array, where None stands for all false."""
     return np.zeros(length, bool) if mask is None else mask
