@@ -10,7 +10,7 @@ from millstream.sql.source import SourceText
 from millstream.sql.tokens import Token, TokenKind
 from millstream.sql.words import RESERVED
 
-MAX_NESTING = 100
+MAX_NESTING = 50
 """How deep parentheses, constructors, calls and types may nest."""
 
 

@@ -239,6 +239,11 @@ class DefinitionParser(QueryParser):
             properties = self._optional_properties()
             return ast.InsertIntoSelect(target, self.parse_query(), properties, position=place)
         columns = self._optional_names()
+        if columns and self.at_word("SELECT"):
+            raise self.error(
+                "INSERT INTO .. SELECT takes no list of columns.",
+                hint="The names in SELECT say which columns are written.",
+            )
         if columns:
             self.expect_word("VALUES")
         else:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import decimal
 import math
+from collections.abc import Sized
 
+from millstream.errors import Position
 from millstream.sql import ast
 from millstream.sql.cursor import is_name
 from millstream.sql.tokens import Token, TokenKind
@@ -12,8 +14,10 @@ from millstream.sql.type_parser import TypeParser
 from millstream.sql.words import TAKES_TIME_UNIT, UNITS
 
 _COMPARISONS = {"=": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-_FACTORS = ("*", "/", "%")
-_TERMS = ("+", "-")
+_RANKS = {"||": 0, "+": 1, "-": 1, "*": 2, "/": 2, "%": 2}
+MAX_CHAIN = 64
+"""How many operators in a row may make a tree that leans to one side."""
+
 _NUMBERS = (TokenKind.INTEGER, TokenKind.DECIMAL, TokenKind.DOUBLE)
 _TYPED_LITERALS = ("DATE", "TIME", "TIMESTAMP")
 
@@ -26,29 +30,56 @@ class ExpressionParser(TypeParser):
 
     def parse_expression(self) -> ast.Expression:
         """Any expression, conditions included."""
-        first = self.token
-        left = self._conjunction()
-        while self.accept_word("OR"):
-            right = self._conjunction()
-            left = ast.Logical("OR", left, right, position=self.span(first))
-        return left
+        return self._condition("OR")
 
-    def _conjunction(self) -> ast.Expression:
-        first = self.token
-        left = self._negated_condition()
-        while self.accept_word("AND"):
-            right = self._negated_condition()
-            left = ast.Logical("AND", left, right, position=self.span(first))
-        return left
+    def _condition(self, op: str) -> ast.Expression:
+        """Conditions joined by OR, or by what binds tighter: AND."""
+        start = self._index
+        operands = [self._condition("AND") if op == "OR" else self._negated_condition()]
+        ends = [self._index]
+        while self.accept_word(op):
+            operands.append(self._condition("AND") if op == "OR" else self._negated_condition())
+            ends.append(self._index)
+        if len(operands) == 1:
+            return operands[0]
+        return self._joined(op, operands, [start, *ends])
+
+    def _joined(self, op: str, operands: list[ast.Expression], places: list[int]) -> ast.Expression:
+        """One tree of the operands, from left to right; many of them make a balanced one, which
+        means the same and keeps its depth small. `places` are where operands start and end."""
+        if len(operands) > MAX_CHAIN:
+            half = len(operands) // 2
+            left = self._joined(op, operands[:half], places[: half + 1])
+            right = self._joined(op, operands[half:], places[half:])
+            return ast.Logical(op, left, right, position=self._between(places[0], places[-1]))
+        tree = operands[0]
+        for operand, end in zip(operands[1:], places[2:], strict=True):
+            tree = ast.Logical(op, tree, operand, position=self._between(places[0], end))
+        return tree
+
+    def _between(self, start: int, end: int) -> Position:
+        """From the token at index `start` up to the one in front of index `end`."""
+        first = self._tokens[start]
+        if first.kind is TokenKind.WORD and first.value in ("AND", "OR"):
+            first = self._tokens[start + 1]
+        return self.source.position(first.start, self._tokens[end - 1].end)
 
     def _negated_condition(self) -> ast.Expression:
+        if not self.at_word("NOT"):
+            return self._predicate()
         negations: list[Token] = []
         while self.at_word("NOT"):
             negations.append(self.advance())
+            self._limit_chain(negations)
         condition = self._predicate()
         for token in reversed(negations):
             condition = ast.Not(condition, position=self.span(token))
         return condition
+
+    def _limit_chain(self, chain: Sized) -> None:
+        """ParseError when a chain of operators would make too deep a tree."""
+        if len(chain) > MAX_CHAIN:
+            raise self.error(f"There are more than {MAX_CHAIN} operators in a row here.")
 
     def _predicate(self) -> ast.Expression:
         """A value, with at most one comparison or test behind it."""
@@ -128,27 +159,27 @@ class ExpressionParser(TypeParser):
 
     def parse_value(self) -> ast.Expression:
         """An expression that is no condition unless it stands in parentheses."""
-        first = self.token
-        left = self._sum()
-        while self.accept_symbol("||"):
-            right = self._sum()
-            left = ast.FunctionCall("CONCAT", (left, right), position=self.span(first))
-        return left
+        return self._operation(0)
 
-    def _sum(self) -> ast.Expression:
-        first = self.token
-        left = self._product()
-        while (op := self.accept_symbol(*_TERMS)) is not None:
-            right = self._product()
-            left = ast.Arithmetic(op.value, left, right, position=self.span(first))
-        return left
-
-    def _product(self) -> ast.Expression:
+    def _operation(self, rank: int) -> ast.Expression:
+        """Operands and the operators between them that bind as tightly as `rank` or tighter."""
         first = self.token
         left = self._signed()
-        while (op := self.accept_symbol(*_FACTORS)) is not None:
-            right = self._signed()
-            left = ast.Arithmetic(op.value, left, right, position=self.span(first))
+        taken: list[str] = []
+        while self.token.kind is TokenKind.SYMBOL:
+            op = self.token.value
+            own = _RANKS.get(op)
+            if own is None or own < rank:
+                break
+            self.advance()
+            taken.append(op)
+            self._limit_chain(taken)
+            right = self._operation(own + 1)
+            place = self.span(first)
+            if op == "||":
+                left = ast.FunctionCall("CONCAT", (left, right), position=place)
+            else:
+                left = ast.Arithmetic(op, left, right, position=place)
         return left
 
     def _signed(self) -> ast.Expression:
@@ -157,12 +188,10 @@ class ExpressionParser(TypeParser):
             if self.at_symbol("-") and self.ahead().kind in _NUMBERS:
                 break
             signs.append(self.advance())
-            if len(signs) > 50:
-                raise self.error("There are too many signs here.")
+            self._limit_chain(signs)
         first = self.token
         operand = self._postfix()
-        while self.at_words("AT", "TIME", "ZONE"):
-            self.accept_words("AT", "TIME", "ZONE")
+        while self.accept_words("AT", "TIME", "ZONE"):
             zone = self.expect_string("a time zone")
             operand = ast.AtTimeZone(operand, zone, position=self.span(first))
         for sign in reversed(signs):
@@ -172,7 +201,10 @@ class ExpressionParser(TypeParser):
     def _postfix(self) -> ast.Expression:
         first = self.token
         operand = self._primary()
+        steps: list[Token] = []
         while True:
+            steps.append(self.token)
+            self._limit_chain(steps)
             if self.accept_symbol("["):
                 self.nest()
                 index = self.parse_value()

@@ -8,6 +8,7 @@ from millstream.sql import ast
 from millstream.sql.definitions import DefinitionParser
 from millstream.sql.tokens import TokenKind
 from millstream.sql.words import VERBS
+from millstream.types import is_plain_name
 
 _SHOWN = {
     "PROPERTIES": False,
@@ -123,8 +124,11 @@ class StatementParser(DefinitionParser):
             interval = self.expect_whole_number("the interval")
         limit = self.expect_whole_number("the limit") if self.accept_word("LIMIT") else None
         if not self.at_end():
+            hint = "Put the name of the topic in quotes." if self.at_symbol("-", ".") else None
             raise self.unexpected(
-                "FROM BEGINNING, INTERVAL or LIMIT", ("FROM", "INTERVAL", "SAMPLE", "LIMIT")
+                "FROM BEGINNING, INTERVAL or LIMIT",
+                ("FROM", "INTERVAL", "SAMPLE", "LIMIT"),
+                hint=hint,
             )
         return ast.PrintTopic(topic, from_beginning, interval, limit, position=place)
 
@@ -139,6 +143,8 @@ class StatementParser(DefinitionParser):
     def _explain(self) -> ast.Statement:
         place = self.position(self.advance())
         following = self.ahead()
+        if self.at_word("EXPLAIN"):
+            raise self.error("EXPLAIN itself cannot be explained.")
         ends = following.kind is TokenKind.END or following.value == ";"
         if self.at_word(*VERBS) and not ends:
             return ast.Explain(self._statement(), None, position=place)
@@ -157,7 +163,7 @@ class StatementParser(DefinitionParser):
         return ast.UnsetProperty(self.expect_string("the name of a property"), position=place)
 
     def _variable(self) -> str:
-        if self.token.kind is not TokenKind.WORD:
+        if self.token.kind is not TokenKind.WORD or not is_plain_name(self.token.value):
             raise self.unexpected("the name of a variable")
         return self._written(self.advance())
 

@@ -9,6 +9,7 @@ from millstream.sql.tokens import Token, TokenKind
 from millstream.sql.words import CLAUSES, UNITS
 
 _JOIN_WORDS = ("JOIN", "INNER", "LEFT", "RIGHT", "FULL")
+_OPERATORS = ("AND", "OR", "NOT", "LIKE", "BETWEEN", "IN", "IS", "AS")
 _WINDOWS = ("TUMBLING", "HOPPING", "SESSION")
 
 
@@ -52,7 +53,7 @@ class QueryParser(ExpressionParser):
     def refuse_rest(self) -> None:
         """ParseError unless the statement ends here."""
         if not self.at_end():
-            raise self._misplaced("the end of the statement", CLAUSES)
+            raise self._misplaced("the end of the statement", (*CLAUSES, *_OPERATORS))
 
     def _misplaced(self, expected: str, words: tuple[str, ...]) -> Exception:
         """The error about a token that no clause starts with."""
@@ -75,6 +76,10 @@ class QueryParser(ExpressionParser):
             return self.error(
                 f"{word} is not part of the language.",
                 hint="Let several INSERT INTO .. SELECT statements write one stream.",
+            )
+        if word == "WITHIN":
+            return self.error(
+                "WITHIN is out of order here.", hint="It stands behind the stream and before ON."
             )
         if word in CLAUSES:
             return self.error(

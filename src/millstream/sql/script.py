@@ -26,7 +26,7 @@ _BOUNDARY = re.compile(
     r"|(?P<end>;)|(?P<open>['\"`]|/\*)",
     re.DOTALL,
 )
-_BLANK = re.compile(rf"(?:\s+|{COMMENT_PATTERN})*", re.DOTALL)
+_BLANK = re.compile(rf"(?:[\s\ufeff]+|{COMMENT_PATTERN})*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ BACKTICK_PATTERN = r"`[^`]*+(?:``[^`]*+)*+`"
 QUOTED_PATTERN = r'"[^"]*+(?:""[^"]*+)*+"'
 COMMENT_PATTERN = r"--[^\n]*|/\*.*?\*/"
 
-_SPACE = re.compile(rf"(?:\s+|{COMMENT_PATTERN})+", re.DOTALL)
+_SPACE = re.compile(rf"(?:[\s\ufeff]+|{COMMENT_PATTERN})+", re.DOTALL)
 _TOKEN = re.compile(
     rf"""
     (?P<word>[A-Za-z_][A-Za-z0-9_@]*)
