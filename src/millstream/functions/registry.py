@@ -111,8 +111,9 @@ class Variant:
     arrives as a Python callable. `columnar` takes Arrow arrays of equal length and gives one.
     Both raise `ValueError` (row) or return null (columnar) where the arguments make no sense; a
     raised exception becomes null and a line in the processing log.
-    `null_if_null`: any null argument gives null without a call. `constant`: called once per row
-    even with constant arguments where false (RANDOM, UUID).
+    `null_if_null`: any null argument gives null without a call. `deterministic`: where false, it is
+    called once per row even with constant arguments (RANDOM, UUID). `takes_scalars`: the columnar
+    form also takes a `pa.Scalar` for an argument that is constant.
     """
 
     parameters: tuple[Pattern, ...]
@@ -122,6 +123,7 @@ class Variant:
     variadic: int | None = None
     null_if_null: bool = True
     deterministic: bool = True
+    takes_scalars: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

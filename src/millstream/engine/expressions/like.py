@@ -1,0 +1,123 @@
+"""LIKE: `%` any text, `_` any character, neither across a line's end."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from millstream import types as t
+from millstream.engine.expressions.base import Constant, EvaluationFailure, Node
+from millstream.engine.expressions.strict import Computed, Operand, Strict
+
+_LINE_ENDS = "\n\r\u0085\u2028\u2029"
+"""What `.` of Java's regular expressions does not match."""
+_ANY = f"[^{_LINE_ENDS}]"
+_LINE_END_BYTES = (b"\n", b"\r", b"\xc2\x85", b"\xe2\x80")
+
+
+class Like(Strict):
+    """`operand LIKE pattern [ESCAPE c]`; false where a side is null."""
+
+    def __init__(self, operand: Node, pattern: Node, escape: str | None) -> None:
+        super().__init__(t.BOOLEAN, (operand, pattern))
+        self.escape = escape
+        self._columnar: Callable[[pa.Array], pa.Array] | None = None
+        if isinstance(pattern, Constant) and pattern.value is not None:
+            try:
+                self._columnar = _matcher(pattern.value, escape)
+                self.total = operand.total
+            except EvaluationFailure:
+                self._columnar = None
+
+    def apply(self, *values: Any) -> Any:
+        text, pattern = values
+        if text is None or pattern is None:
+            return False
+        return like_regex(pattern, self.escape).fullmatch(text) is not None
+
+    def columnar(self, operands: list[Operand], length: int) -> Computed | None:
+        if self._columnar is None or isinstance(operands[0], pa.Scalar):
+            return None
+        matched = self._columnar(operands[0])
+        return Computed(pc.fill_null(matched, False) if matched.null_count else matched)
+
+
+@functools.lru_cache(maxsize=4096)
+def like_regex(pattern: str, escape: str | None) -> re.Pattern[str]:
+    """The regular expression of a pattern; a failure where it ends with the escape character."""
+    parts = [
+        f"{_ANY}*" if kind == "%" else _ANY if kind == "_" else re.escape(text)
+        for kind, text in _parsed(pattern, escape)
+    ]
+    return re.compile("".join(parts))
+
+
+def _parsed(pattern: str, escape: str | None) -> list[tuple[str, str]]:
+    """The pattern as ("%", ""), ("_", "") and ("text", characters)."""
+    parts: list[tuple[str, str]] = []
+    characters = iter(pattern)
+    for character in characters:
+        if character == escape:
+            following = next(characters, None)
+            if following is None:
+                raise EvaluationFailure(f"the pattern {pattern!r} ends with its escape character")
+            kind, text = "text", following
+        elif character in "%_":
+            kind, text = character, ""
+        else:
+            kind, text = "text", character
+        if kind == "text" and parts and parts[-1][0] == "text":
+            text = parts.pop()[1] + text
+        parts.append((kind, text))
+    return parts
+
+
+def _matcher(pattern: str, escape: str | None) -> Callable[[pa.Array], pa.Array]:
+    parts = _parsed(pattern, escape)
+    kinds = [k for k, _ in parts]
+    text = "".join(x for _, x in parts)
+    if kinds == ["text"] or not kinds:
+        return lambda values: pc.equal(values, text)
+    simple = {
+        ("%", "text"): pc.ends_with,
+        ("text", "%"): pc.starts_with,
+        ("%", "text", "%"): pc.match_substring,
+    }.get(tuple(kinds))
+    regex = "".join(
+        f"{_ANY}*" if k == "%" else _ANY if k == "_" else _re2_escaped(x) for k, x in parts
+    )
+    whole = f"^(?:{regex})\\z"
+
+    def by_regex(values: pa.Array) -> pa.Array:
+        return pc.match_substring_regex(values, pattern=whole)
+
+    if simple is None:
+        return by_regex
+
+    def by_substring(values: pa.Array) -> pa.Array:
+        if _may_hold_line_end(values):
+            return by_regex(values)
+        return simple(values, pattern=text)
+
+    return by_substring
+
+
+def _may_hold_line_end(values: pa.Array) -> bool:
+    """Whether a text of the array may hold a line's end, by its bytes."""
+    _, offsets_buffer, data = values.buffers()
+    if data is None or len(values) == 0:
+        return False
+    offsets = np.frombuffer(offsets_buffer, np.int32)
+    start, end = offsets[values.offset], offsets[values.offset + len(values)]
+    raw = data.slice(int(start), int(end - start)).to_pybytes()
+    return any(mark in raw for mark in _LINE_END_BYTES)
+
+
+def _re2_escaped(text: str) -> str:
+    return "".join(c if c.isalnum() or ord(c) > 127 else f"\\x{{{ord(c):x}}}" for c in text)
