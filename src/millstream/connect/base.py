@@ -23,7 +23,8 @@ class RetriableError(MillstreamError):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option that a connector understands, or accepts and ignores (`ignored`)."""
+    """An option that a connector understands, or accepts and ignores (`ignored`). A name that ends
+    in `*` stands for every option that begins like it."""
 
     name: str
     description: str
@@ -88,7 +89,9 @@ class Source(Protocol):
 
 @dataclass(slots=True)
 class SinkRecords:
-    """Records of a topic for the outside, as their bytes."""
+    """Records of a topic for the outside, as their bytes. `key_text` is the key as people read it
+    (string array); `window_start` and `window_end` (ms) are set for windowed keys only, whose
+    bytes do not hold them."""
 
     topic: str
     partition: np.ndarray
@@ -96,6 +99,9 @@ class SinkRecords:
     rowtime: np.ndarray
     key: pa.Array
     value: pa.Array
+    key_text: pa.Array | None = None
+    window_start: np.ndarray | None = None
+    window_end: np.ndarray | None = None
 
 
 class Sink(Protocol):
