@@ -1,0 +1,1 @@
+"""Runs ksqlDB's functional test data against Millstream and compares what comes out."""
