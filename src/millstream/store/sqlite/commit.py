@@ -1,0 +1,361 @@
+"""One transaction: gathered in memory, written and made durable at its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+import pyarrow as pa
+
+from millstream.errors import StoreError
+from millstream.serde.base import Layout, TypedPart
+from millstream.store.interfaces import Records, StatePart, StoreId, Topic
+from millstream.store.records import size_of, slice_records
+from millstream.store.sqlite.blobs import canonical, encode_rows, encode_run, number_offsets
+from millstream.store.sqlite.cache import Run, TailCache
+from millstream.store.sqlite.connection import Connection
+from millstream.store.sqlite.image import SEQ, Image, Log
+from millstream.store.sqlite.pending import Action, Pending, PendingPart, PendingRun
+from millstream.store.sqlite.reader import Reader
+from millstream.store.sqlite.write import (
+    NewRun,
+    fits_a_frame,
+    keep_frame,
+    write_frame,
+    write_tables,
+)
+
+RUN_BYTES = 32 << 20
+"""Longer runs and larger pieces of state are stored in several: SQLite takes 1 GB at most, and a
+reader need not decode more to get one record."""
+
+SPILL_BYTES = 64 << 20
+"""A commit that has gathered so many bytes begins to write them into its transaction."""
+
+
+class Host(Protocol):
+    """Where a commit ends up: its store."""
+
+    def writing(self) -> AbstractContextManager[None]:
+        """While nobody else may use the connection."""
+        ...
+
+    def publish(self, image: Image) -> None:
+        """The image is about to be committed."""
+        ...
+
+    def finish(self, image: Image | None) -> None:
+        """The commit is over; the image it left, or None where it was undone."""
+        ...
+
+
+class SqliteCommit(Reader):
+    """A commit; see `millstream.store.interfaces.Commit`.
+
+    All changes go to a draft of the next image and to `Pending`; the transaction lasts only as
+    long as writing them takes, unless there is too much of it for the memory. Views of the same
+    process go on reading meanwhile.
+    """
+
+    def __init__(
+        self, host: Host, connection: Connection, image: Image, cache: TailCache, spill: bool
+    ) -> None:
+        self._host = host
+        self._connection = connection
+        self._image = image.draft()
+        self._cache = cache
+        self._spill = spill
+        self._pending = Pending()
+        self._open = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.rollback()
+
+    def rollback(self) -> None:
+        """Undo everything, unless it was committed. Idempotent."""
+        if self._open:
+            self._open = False
+            self._host.finish(None)
+
+    def commit(self) -> None:
+        """Make everything durable and visible. After an error everything is undone."""
+        image = self._current()
+        if self._pending.is_empty and not self._connection.in_transaction:
+            self.rollback()
+            return
+        with self._host.writing():
+            try:
+                self._write(image)
+            except BaseException:
+                self.rollback()
+                raise
+
+    def _write(self, image: Image) -> None:
+        in_frame = not self._connection.in_transaction and fits_a_frame(image, self._pending)
+        written: list[NewRun] = []
+        self._host.publish(image)
+        self._begin()
+        if in_frame:
+            size = write_frame(self._connection, image, self._pending)
+            # Before COMMIT, since a view may need it right after; should COMMIT fail, nobody sees
+            # it: views cut at their own commit, and the next commit begins with a fresh image.
+            keep_frame(image, self._pending, size)
+        else:
+            written = write_tables(self._connection, image, self._pending)
+        self._connection.run("COMMIT")
+        for run in written:
+            self._cache.add(*run)
+        self._open = False
+        self._host.finish(image)
+
+    def create_topic(
+        self,
+        name: str,
+        partitions: int,
+        *,
+        replicas: int = 1,
+        retention_ms: int | None = None,
+        cleanup_policy: str = "delete",
+    ) -> Topic:
+        """Make a topic; its name must be free."""
+        image = self._current()
+        if name in image.names:
+            raise StoreError(f"there is a topic '{name}' already", hint="Use another name.")
+        if partitions < 1:
+            raise StoreError(f"topic '{name}' must have at least one partition")
+        topic_id = self._count("topic") + 1
+        topic = Topic(topic_id, name, partitions, replicas, retention_ms, cleanup_policy)
+        image.logs[topic_id] = Log(topic, 0, (0,) * partitions)
+        image.names[name] = topic_id
+        self._pending.topics.add(topic_id)
+        return topic
+
+    def drop_topic(self, topic_id: int) -> None:
+        """Remove a topic, its records and all positions in it."""
+        log = self._log(topic_id)
+        image = self._image
+        del image.logs[topic_id]
+        del image.names[log.topic.name]
+        self._pending.topics.add(topic_id)
+        self._pending.runs.pop(topic_id, None)
+        for owner, positions in list(image.positions.items()):
+            if topic_id in positions:
+                self._drop_position(owner, topic_id)
+
+    def allocate_seq(self, count: int) -> int:
+        """Reserve `count` numbers for records from outside; the first one is given."""
+        self._current()
+        if count < 0:
+            raise ValueError("count must not be negative")
+        return self._count(SEQ, count)
+
+    def append(self, topic_id: int, records: Records) -> Records:
+        """Append records; the result has their offsets. The arrays must not be changed later."""
+        log = self._log(topic_id)
+        count = len(records)
+        if count == 0:
+            return records
+        records = canonical(records)
+        self._check_partitions(log.topic, records.partition)
+        offsets = _advance(log.offsets, records.partition)
+        records.offset = number_offsets(records.partition, dict(enumerate(log.offsets)))
+        self._image.logs[topic_id] = replace(log, records=log.records + count, offsets=offsets)
+        self._pending.touched.logs.add(topic_id)
+        for part in (records.key, records.value):
+            if isinstance(part, TypedPart):
+                self._know_layout(part.layout)
+        for start, stop in _cuts(count, size_of(records)):
+            piece = slice_records(records, start, stop)
+            head, body = encode_run(piece, self._image.layout_ids)
+            self._pending.add_run(topic_id, PendingRun(log.records + start, piece, head, body))
+        self._spill_over()
+        return records
+
+    def set_position(self, owner: str, topic_id: int, ordinal: int) -> None:
+        """Remember what `owner` will read next."""
+        self._log(topic_id)
+        positions = self._image.positions
+        positions[owner] = {**positions.get(owner, {}), topic_id: ordinal}
+        self._pending.touched.positions.add((owner, topic_id))
+
+    def drop_positions(self, owner: str) -> None:
+        """Forget all positions of an owner."""
+        for topic_id in list(self._current().positions.get(owner, ())):
+            self._drop_position(owner, topic_id)
+
+    def put_delta(self, store: StoreId, page: int, rows: pa.RecordBatch) -> None:
+        """Add rows to a page of a state store."""
+        self._put(store, page, rows, Action.DELTA)
+
+    def put_page(self, store: StoreId, page: int, rows: pa.RecordBatch) -> None:
+        """Write a page whole; all its earlier parts are dropped."""
+        if rows.num_rows == 0:
+            self.drop_page(store, page)
+        else:
+            self._put(store, page, rows, Action.WHOLE)
+
+    def drop_page(self, store: StoreId, page: int) -> None:
+        """Remove a page and all its parts."""
+        store_id = self._current().stores.get(store)
+        if store_id is not None:
+            self._pending.add_part(store_id, PendingPart(Action.DROP, page))
+
+    def put_state_meta(self, store: StoreId, meta: dict[str, Any]) -> None:
+        """Replace a store's small values (anything JSON can hold)."""
+        store_id = self._store_id(store)
+        text = _to_json(meta)
+        if self._image.metas.get(store_id) != text:
+            self._image.metas[store_id] = text
+            self._pending.touched.metas.add(store_id)
+
+    def drop_state(self, query_id: int) -> None:
+        """Remove all state of a query."""
+        image = self._current()
+        for store, store_id in list(image.stores.items()):
+            if store.query_id == query_id:
+                del image.stores[store]
+                image.metas.pop(store_id, None)
+                self._pending.parts.pop(store_id, None)
+                self._pending.stores.add(store_id)
+
+    def allocate_id(self, kind: str) -> int:
+        """A new id for a catalogue entry; ids grow, from 1, and are never given twice."""
+        self._current()
+        return self._count(f"id:{kind}") + 1
+
+    def put_entry(self, kind: str, entry_id: int, content: dict[str, Any]) -> None:
+        """Write a catalogue entry (anything JSON can hold)."""
+        entries = self._current().entries
+        entries[kind] = {**entries.get(kind, {}), entry_id: _to_json(content)}
+        self._pending.entries.add((kind, entry_id))
+
+    def delete_entry(self, kind: str, entry_id: int) -> None:
+        """Remove a catalogue entry."""
+        entries = self._current().entries
+        if entry_id in entries.get(kind, ()):
+            entries[kind] = {i: text for i, text in entries[kind].items() if i != entry_id}
+            self._pending.entries.add((kind, entry_id))
+
+    def _current(self) -> Image:
+        if not self._open:
+            raise StoreError("the commit is over", hint="Begin another one.")
+        return self._image
+
+    def _run(self, topic: int, ordinal: int) -> Run:
+        run = self._pending.find_run(topic, ordinal)
+        return super()._run(topic, ordinal) if run is None else (run.base, run.records)
+
+    def _parts(self, store: int, skip: frozenset[int] = frozenset()) -> Iterator[StatePart]:
+        changes = list(self._pending.parts.get(store, ()))
+        replaced = frozenset(c.page for c in changes if c.action is not Action.DELTA)
+        yield from super()._parts(store, replaced)
+        fresh: list[PendingPart] = []
+        for change in changes:
+            if change.action is not Action.DELTA:
+                fresh = [f for f in fresh if f.page != change.page]
+            if change.action is not Action.DROP:
+                fresh.append(change)
+        for change in fresh:
+            yield StatePart(change.page, change.rows)
+
+    def _count(self, name: str, by: int = 1) -> int:
+        self._pending.touched.counters.add(name)
+        return self._image.count(name, by)
+
+    def _drop_position(self, owner: str, topic: int) -> None:
+        positions = self._image.positions
+        rest = {t: ordinal for t, ordinal in positions[owner].items() if t != topic}
+        if rest:
+            positions[owner] = rest
+        else:
+            del positions[owner]
+        self._pending.touched.positions.add((owner, topic))
+        # A frame cannot tell that a position is gone.
+        self._pending.only_deltas = False
+
+    def _put(self, store: StoreId, page: int, rows: pa.RecordBatch, action: Action) -> None:
+        if rows.num_rows == 0:
+            self._current()
+            return
+        store_id = self._store_id(store)
+        for start, stop in _cuts(rows.num_rows, rows.nbytes):
+            piece = rows.slice(start, stop - start)
+            told, body = encode_rows(piece)
+            shape = 0 if told else self._know_shape(rows.schema)
+            self._pending.add_part(store_id, PendingPart(action, page, shape, body, piece))
+            action = Action.DELTA
+        self._spill_over()
+
+    def _store_id(self, store: StoreId) -> int:
+        image = self._current()
+        known = image.stores.get(store)
+        if known is not None:
+            return known
+        store_id = self._count("store") + 1
+        image.stores[store] = store_id
+        self._pending.stores.add(store_id)
+        return store_id
+
+    def _know_layout(self, layout: Layout) -> None:
+        if layout not in self._image.layout_ids:
+            layout_id = self._count("layout") + 1
+            self._image.add_layout(layout, layout_id)
+            self._pending.layouts.append(layout_id)
+
+    def _know_shape(self, schema: pa.Schema) -> int:
+        known = self._image.shape_ids.get(schema)
+        if known is not None:
+            return known
+        shape_id = self._count("shape") + 1
+        self._image.add_shape(schema, shape_id)
+        self._pending.shapes.append(shape_id)
+        return shape_id
+
+    def _check_partitions(self, topic: Topic, partition: np.ndarray) -> None:
+        if int(partition.min()) < 0 or int(partition.max()) >= topic.partitions:
+            raise StoreError(
+                f"topic '{topic.name}' has {topic.partitions} partitions, and a record was written"
+                " to another one"
+            )
+
+    def _begin(self) -> None:
+        if not self._connection.in_transaction:
+            self._connection.run("BEGIN IMMEDIATE")
+
+    def _spill_over(self) -> None:
+        """Write what was gathered into the transaction, when it has become too much."""
+        if not self._spill or self._pending.bytes < SPILL_BYTES:
+            return
+        self._begin()
+        write_tables(self._connection, self._image, self._pending)
+        self._pending = Pending()
+
+
+def _advance(offsets: tuple[int, ...], partition: np.ndarray) -> tuple[int, ...]:
+    counts = np.bincount(partition, minlength=len(offsets)).tolist()
+    return tuple(o + n for o, n in zip(offsets, counts, strict=True))
+
+
+def _cuts(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """Cut `count` rows of `size` bytes in all into ranges of about RUN_BYTES."""
+    pieces = min(count, max(1, -(-size // RUN_BYTES)))
+    step = -(-count // pieces)
+    for start in range(0, count, step):
+        yield start, min(start + step, count)
+
+
+def _to_json(content: Any) -> str:
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,184 @@
+"""Small commits: each is one row of the file, and many are merged into runs and parts later.
+
+A commit of one event through a dozen queries writes a dozen topics, as many pieces of state and as
+many positions. Row by row that touches a dozen pages of the file, and leaves runs of one record
+that take 200 µs each to read back. As one frame it touches one page; when enough frames have
+gathered, they are merged, and a topic's records become one run.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+import pyarrow as pa
+
+from millstream.serde.base import Layout
+from millstream.store.interfaces import Records
+from millstream.store.sqlite.blobs import decode_rows, decode_run
+
+MOST_ROWS = 64
+"""A commit with more records and rows of state than this is not a small one."""
+
+MOST_BYTES = 64 << 10
+"""Nor is one whose bodies are larger than this."""
+
+
+class RunContent(msgspec.Struct, array_like=True, frozen=True):
+    """A run of records in a frame."""
+
+    topic: int
+    base: int
+    count: int
+    head: bytes
+    body: bytes
+
+
+class PartContent(msgspec.Struct, array_like=True, frozen=True):
+    """Rows of state in a frame; `shape` is 0 where the body tells its schema."""
+
+    store: int
+    page: int
+    shape: int
+    body: bytes
+
+
+class FrameContent(msgspec.Struct, array_like=True, frozen=True):
+    """All that a small commit changed: counters, ends of topics (records, offsets), positions
+    (owner, topic, ordinal), states' small values (store, JSON), records and rows of state."""
+
+    counters: dict[str, int]
+    ends: list[tuple[int, int, list[int]]]
+    positions: list[tuple[str, int, int]]
+    metas: list[tuple[int, str]]
+    runs: list[RunContent]
+    parts: list[PartContent]
+
+
+encode_frame: Callable[[FrameContent], bytes] = msgspec.msgpack.Encoder().encode
+decode_frame: Callable[[bytes], FrameContent] = msgspec.msgpack.Decoder(FrameContent).decode
+
+
+class FrameRun:
+    """A run of records in a frame, decoded when it is asked for."""
+
+    __slots__ = ("_content", "_layouts", "_records", "base", "count")
+
+    def __init__(
+        self,
+        base: int,
+        count: int,
+        records: Records | None = None,
+        content: RunContent | None = None,
+        layouts: Mapping[int, Layout] | None = None,
+    ) -> None:
+        self.base = base
+        self.count = count
+        self._records = records
+        self._content = content
+        self._layouts = layouts
+
+    @property
+    def records(self) -> Records:
+        """The records."""
+        if self._records is None:
+            assert self._content is not None and self._layouts is not None
+            content = self._content
+            self._records = decode_run(content.head, content.body, self.count, self._layouts)
+        return self._records
+
+
+class FramePart:
+    """Rows of state in a frame, decoded when they are asked for."""
+
+    __slots__ = ("_content", "_rows", "_shapes", "number", "page")
+
+    def __init__(
+        self,
+        number: int,
+        page: int,
+        rows: pa.RecordBatch | None = None,
+        content: PartContent | None = None,
+        shapes: Mapping[int, pa.Schema] | None = None,
+    ) -> None:
+        self.number = number
+        self.page = page
+        self._rows = rows
+        self._content = content
+        self._shapes = shapes
+
+    @property
+    def rows(self) -> pa.RecordBatch:
+        """The rows."""
+        if self._rows is None:
+            assert self._content is not None and self._shapes is not None
+            self._rows = decode_rows(self._content.body, self._shapes.get(self._content.shape))
+        return self._rows
+
+
+@dataclass(slots=True)
+class Touched:
+    """The keys of small values that differ from what the tables hold."""
+
+    counters: set[str] = field(default_factory=set)
+    logs: set[int] = field(default_factory=set)
+    positions: set[tuple[str, int]] = field(default_factory=set)
+    metas: set[int] = field(default_factory=set)
+
+    def add(self, other: Touched) -> None:
+        """Take over another's keys."""
+        self.counters |= other.counters
+        self.logs |= other.logs
+        self.positions |= other.positions
+        self.metas |= other.metas
+
+
+class Frames:
+    """The frames since the last merge, by topic and by state store.
+
+    Only grows, so that a view may share it with the writer: a view cuts a topic at the topic's
+    end, and rows of state at its own commit number.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.bytes = 0
+        self.touched = Touched()
+        self._bases: dict[int, list[int]] = {}
+        self._runs: dict[int, list[FrameRun]] = {}
+        self._parts: dict[int, list[FramePart]] = {}
+
+    def add_run(self, topic: int, run: FrameRun) -> None:
+        """Add a run at the end of a topic."""
+        self._runs.setdefault(topic, []).append(run)
+        # Readers search the bases, so a base comes after its run.
+        self._bases.setdefault(topic, []).append(run.base)
+
+    def add_part(self, store: int, part: FramePart) -> None:
+        """Add rows of state."""
+        self._parts.setdefault(store, []).append(part)
+
+    def find(self, topic: int, ordinal: int) -> FrameRun | None:
+        """The run that holds the record at `ordinal`, if a frame has it."""
+        bases = self._bases.get(topic)
+        if not bases:
+            return None
+        at = bisect_right(bases, ordinal) - 1
+        if at < 0:
+            return None
+        run = self._runs[topic][at]
+        return run if ordinal < run.base + run.count else None
+
+    def parts(self, store: int, last: int) -> list[FramePart]:
+        """A store's rows up to commit `last`, oldest first."""
+        return [p for p in self._parts.get(store, ()) if p.number <= last]
+
+    def all_runs(self) -> Iterator[tuple[int, list[FrameRun]]]:
+        """Each topic's runs, in log order."""
+        return iter(self._runs.items())
+
+    def all_parts(self) -> Iterator[tuple[int, list[FramePart]]]:
+        """Each store's rows, oldest first."""
+        return iter(self._parts.items())

@@ -1,0 +1,70 @@
+"""One process writes: a lock of the operating system, which ends with the process that holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+
+from millstream.errors import StoreError
+
+
+class WriterLock:
+    """The right to write the database at `path`: an flock on `<path>.lock`, which holds our pid.
+
+    The kernel gives the lock back when the process ends, however it ends, so it is never stale.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = f"{path}.lock"
+        self._file: int | None = self._acquire(path)
+
+    def _acquire(self, database: str) -> int:
+        while True:
+            try:
+                file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise StoreError(
+                    f"the database '{database}' cannot be opened for writing: {error.strerror}"
+                    f" ('{self._path}')",
+                    hint="Check that its folder exists and may be written, or open it read-only.",
+                ) from error
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                holder = _holder(file)
+                os.close(file)
+                raise StoreError(
+                    f"the database '{database}' is open for writing by {holder}",
+                    hint="Close it there first, or open it read-only here.",
+                ) from error
+            if self._is_current(file):
+                os.ftruncate(file, 0)
+                os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+                return file
+            # The holder removed the file between our opening and locking it.
+            os.close(file)
+
+    def _is_current(self, file: int) -> bool:
+        try:
+            named = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(named, os.fstat(file))
+
+    def release(self) -> None:
+        """Let others write. Idempotent."""
+        if self._file is None:
+            return
+        # Removed while it is still locked: nobody can hold the name and not be noticed.
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
+        os.close(self._file)
+        self._file = None
+
+
+def _holder(file: int) -> str:
+    text = os.pread(file, 32, 0).decode(errors="replace").strip()
+    if not text.isdigit():
+        return "another process"
+    return "this process already" if int(text) == os.getpid() else f"process {text}"

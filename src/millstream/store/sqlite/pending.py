@@ -1,0 +1,109 @@
+"""What an open commit has gathered and not written yet."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import pyarrow as pa
+
+from millstream.store.interfaces import Records
+from millstream.store.sqlite.frames import MOST_BYTES, MOST_ROWS, Touched
+
+
+@dataclass(slots=True)
+class PendingRun:
+    """An appended run, encoded already."""
+
+    base: int
+    records: Records
+    head: bytes
+    body: Any
+
+
+class Action(Enum):
+    """What happens to a page of state."""
+
+    DELTA = "add rows"
+    WHOLE = "replace"
+    DROP = "remove"
+
+
+@dataclass(slots=True)
+class PendingPart:
+    """A change of a page of state; `shape` is 0 where the body tells its schema."""
+
+    action: Action
+    page: int
+    shape: int = 0
+    body: Any = b""
+    rows: pa.RecordBatch | None = None
+
+
+@dataclass(slots=True)
+class Pending:
+    """Changes by kind. Sets hold keys, whose values (or absence) stand in the commit's image."""
+
+    touched: Touched = field(default_factory=Touched)
+    topics: set[int] = field(default_factory=set)
+    stores: set[int] = field(default_factory=set)
+    entries: set[tuple[str, int]] = field(default_factory=set)
+    layouts: list[int] = field(default_factory=list)
+    shapes: list[int] = field(default_factory=list)
+    runs: dict[int, list[PendingRun]] = field(default_factory=dict)
+    parts: dict[int, list[PendingPart]] = field(default_factory=dict)
+    rows: int = 0
+    bytes: int = 0
+    only_deltas: bool = True
+
+    def add_run(self, topic: int, run: PendingRun) -> None:
+        """Add a run at the end of a topic."""
+        self.runs.setdefault(topic, []).append(run)
+        self.rows += len(run.records)
+        self.bytes += len(run.body)
+
+    def add_part(self, store: int, part: PendingPart) -> None:
+        """Add a change of a page of state."""
+        self.parts.setdefault(store, []).append(part)
+        self.only_deltas &= part.action is Action.DELTA
+        self.bytes += len(part.body)
+        if part.rows is not None:
+            self.rows += part.rows.num_rows
+
+    def find_run(self, topic: int, ordinal: int) -> PendingRun | None:
+        """The run that holds the record at `ordinal`, if it was appended in this commit."""
+        runs = self.runs.get(topic)
+        if not runs or ordinal < runs[0].base:
+            return None
+        return runs[bisect_right(runs, ordinal, key=lambda r: r.base) - 1]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write at all."""
+        touched = self.touched
+        return not (
+            touched.counters
+            or touched.logs
+            or touched.positions
+            or touched.metas
+            or self.runs
+            or self.parts
+            or self.is_structural
+        )
+
+    @property
+    def is_structural(self) -> bool:
+        """Whether topics, stores, entries, layouts or schemas came or went."""
+        return bool(self.topics or self.stores or self.entries or self.layouts or self.shapes)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it may be written as one frame."""
+        return (
+            self.rows <= MOST_ROWS
+            and self.bytes <= MOST_BYTES
+            and self.only_deltas
+            and not self.is_structural
+        )

@@ -1,0 +1,127 @@
+"""What views and commits read alike: an image, and a connection for what is not in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from millstream.errors import StoreError
+from millstream.store.interfaces import Records, StatePart, StoreId, Topic
+from millstream.store.records import slice_records
+from millstream.store.sqlite.blobs import decode_rows, decode_run
+from millstream.store.sqlite.cache import Run, TailCache
+from millstream.store.sqlite.connection import Connection
+from millstream.store.sqlite.image import SEQ, Image, Log
+
+
+class Reader:
+    """Reads topics, positions, state and catalogue at one commit."""
+
+    _image: Image
+    _connection: Connection
+    _cache: TailCache
+
+    def topics(self) -> list[Topic]:
+        """All topics, oldest first."""
+        return [log.topic for _, log in sorted(self._current().logs.items())]
+
+    def topic(self, name: str) -> Topic | None:
+        """The topic of this exact name."""
+        image = self._current()
+        topic_id = image.names.get(name)
+        return None if topic_id is None else image.logs[topic_id].topic
+
+    def end(self, topic_id: int) -> int:
+        """How many records the topic has ever had: the ordinal of the next one."""
+        return self._log(topic_id).records
+
+    def read(
+        self, topic_id: int, start: int, max_rows: int | None = None
+    ) -> Iterator[tuple[int, Records]]:
+        """Runs of records from ordinal `start`, each with the ordinal of its first record, until
+        at least `max_rows` are given. The arrays must not be changed."""
+        end = self._log(topic_id).records
+        at = max(start, 0)
+        left = end - at if max_rows is None else max_rows
+        while at < end and left > 0:
+            self._current()
+            base, records = self._run(topic_id, at)
+            records = slice_records(records, at - base, min(len(records), end - base))
+            yield at, records
+            at += len(records)
+            left -= len(records)
+
+    def positions(self, owner: str) -> dict[int, int]:
+        """Topic id to the ordinal of the next record that `owner` will read."""
+        return dict(self._current().positions.get(owner, ()))
+
+    def state(self, store: StoreId) -> Iterator[StatePart]:
+        """All parts of a state store, those of each page oldest first."""
+        store_id = self._current().stores.get(store)
+        if store_id is not None:
+            yield from self._parts(store_id)
+
+    def state_meta(self, store: StoreId) -> dict[str, Any]:
+        """The store's small values; empty where none were written."""
+        image = self._current()
+        text = image.metas.get(image.stores.get(store, 0))
+        return {} if text is None else json.loads(text)
+
+    def entries(self, kind: str) -> dict[int, dict[str, Any]]:
+        """The catalogue's entries of a kind, by id, oldest first."""
+        entries = self._current().entries.get(kind, {})
+        return {i: json.loads(text) for i, text in sorted(entries.items())}
+
+    def next_seq(self) -> int:
+        """The database-wide number that the next record from outside will get."""
+        return self._current().counters.get(SEQ, 0)
+
+    def _current(self) -> Image:
+        """The image to read; raises StoreError where reading is over."""
+        return self._image
+
+    def _log(self, topic_id: int) -> Log:
+        log = self._current().logs.get(topic_id)
+        if log is None:
+            raise StoreError(f"there is no topic with id {topic_id}", hint="It was dropped.")
+        return log
+
+    def _run(self, topic: int, ordinal: int) -> Run:
+        """The run that holds the record at `ordinal`."""
+        framed = self._image.frames.find(topic, ordinal)
+        if framed is not None:
+            return framed.base, framed.records
+        cached = self._cache.find(topic, ordinal)
+        if cached is not None:
+            return cached
+        row = self._connection.one(
+            "SELECT base, count, head, body FROM run WHERE topic = ? AND base <= ?"
+            " ORDER BY base DESC LIMIT 1",
+            (topic, ordinal),
+        )
+        if row is None or ordinal >= row[0] + row[1]:
+            raise StoreError(
+                f"record {ordinal} of topic '{self._log(topic).topic.name}' is missing",
+                hint="The database file is damaged; restore it from a backup.",
+            )
+        base, count, head, body = row
+        records = decode_run(head, body, count, self._image.layouts)
+        self._cache.add_decoded(topic, base, records)
+        return base, records
+
+    def _parts(self, store: int, skip: frozenset[int] = frozenset()) -> Iterator[StatePart]:
+        """A store's parts, those of the pages in `skip` left out."""
+        places = self._connection.all(
+            "SELECT id, page, shape FROM part WHERE store = ? ORDER BY page, id", (store,)
+        )
+        for part, page, shape in places:
+            if page in skip:
+                continue
+            self._current()
+            row = self._connection.one("SELECT body FROM part WHERE id = ?", (part,))
+            if row is not None:
+                yield StatePart(page, decode_rows(row[0], self._image.shapes.get(shape)))
+        for framed in self._image.frames.parts(store, self._image.number):
+            if framed.page not in skip:
+                yield StatePart(framed.page, framed.rows)

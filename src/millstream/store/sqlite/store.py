@@ -1,0 +1,201 @@
+"""The store over one SQLite database: hands out views and commits."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from contextlib import AbstractContextManager
+
+from millstream.errors import StoreError
+from millstream.store.interfaces import Commit, View
+from millstream.store.sqlite.cache import TailCache
+from millstream.store.sqlite.commit import SqliteCommit
+from millstream.store.sqlite.connection import Connection
+from millstream.store.sqlite.database import Database
+from millstream.store.sqlite.gate import Gate
+from millstream.store.sqlite.image import Image, commit_number, load_image
+from millstream.store.sqlite.view import SqliteView
+
+_PATIENCE_SECONDS = 60.0
+
+
+class SqliteStore:
+    """A database; see `millstream.store.interfaces.Store`. Safe to use from any thread.
+
+    `factory` makes the connections of sqlite3, so that a test can let statements fail.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        read_only: bool = False,
+        factory: type[sqlite3.Connection] = sqlite3.Connection,
+    ) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._database = Database(path, read_only=read_only, factory=factory)
+        self._cache = TailCache()
+        self._gate = Gate() if self._database.in_memory else None
+        self._turn = threading.Lock()
+        self._commit: SqliteCommit | None = None
+        self._committer = 0
+        self._upcoming: Image | None = None
+        self._is_stale = False
+        self._closed = False
+        try:
+            self._image = self._load()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def view(self) -> AbstractContextManager[View]:
+        """A view of the last commit, for any thread; it stays as it is until it is left."""
+        return SqliteView(self, self._cache)
+
+    def begin(self) -> Commit:
+        """Begin a commit. While another thread has one open this waits for it; in the thread that
+        has one open already, and on a read-only store, it raises StoreError."""
+        self._check_open()
+        if self.read_only:
+            raise StoreError(
+                f"the database '{self.path}' is open read-only", hint="Open it for writing."
+            )
+        me = threading.get_ident()
+        if self._commit is not None and self._committer == me:
+            raise StoreError("a commit is open already", hint="Commit it or leave its block first.")
+        if not self._turn.acquire(timeout=_PATIENCE_SECONDS):
+            raise StoreError(
+                f"another thread has had a commit open for {_PATIENCE_SECONDS:.0f} s",
+                hint="Commit it or leave its block.",
+            )
+        try:
+            self._check_open()
+            connection = self._writer()
+            if self._is_stale:
+                self._image = load_image(connection)
+                self._is_stale = False
+            commit = SqliteCommit(
+                self, connection, self._image, self._cache, spill=self._gate is None
+            )
+        except BaseException:
+            self._turn.release()
+            raise
+        self._commit, self._committer = commit, me
+        return commit
+
+    def close(self) -> None:
+        """Undo an open commit of this thread, wait for that of another, and release the file.
+        Idempotent. Views that are still open end with their block."""
+        if self._closed:
+            return
+        if self._commit is not None and self._committer == threading.get_ident():
+            self._commit.rollback()
+        has_turn = self._turn.acquire(timeout=_PATIENCE_SECONDS)
+        try:
+            self._closed = True
+            with self.writing():
+                self._database.close()
+            self._cache.clear()
+        finally:
+            if has_turn:
+                self._turn.release()
+
+    # What commits and views need.
+
+    def writing(self) -> AbstractContextManager[None]:
+        """While nobody else may use the connection."""
+        return contextlib.nullcontext() if self._gate is None else self._gate.writing()
+
+    def publish(self, image: Image) -> None:
+        """The image is about to be committed: views that see that commit may use it."""
+        self._upcoming = image
+
+    def finish(self, image: Image | None) -> None:
+        """The commit is over; the image it left, or None where it was undone."""
+        try:
+            if image is not None:
+                self._image = image
+            else:
+                self._undo()
+        finally:
+            self._upcoming = None
+            self._commit = None
+            self._turn.release()
+
+    def enter_view(self) -> tuple[Connection, Image, int]:
+        """A connection that sees one commit, that commit's image, and a ticket."""
+        self._check_open()
+        if self._gate is not None:
+            ticket = self._gate.enter()
+            return self._writer(), self._image, ticket
+        connection = self._database.reader()
+        try:
+            connection.run("BEGIN")
+            return connection, self._image_of(connection), 0
+        except BaseException:
+            connection.close()
+            raise
+
+    def leave_view(self, connection: Connection, ticket: int) -> None:
+        """The view is over."""
+        if self._gate is not None:
+            self._gate.leave(ticket)
+            return
+        try:
+            connection.run("ROLLBACK")
+        except StoreError:
+            connection.close()
+            return
+        self._database.give_back(connection)
+
+    def _image_of(self, connection: Connection) -> Image:
+        """The image of the commit that the connection's transaction sees."""
+        number = commit_number(connection)
+        for image in (self._image, self._upcoming):
+            if image is not None and image.number == number:
+                return image
+        image = load_image(connection, self._image)
+        if self.read_only and image.number > self._image.number:
+            self._image = image
+        return image
+
+    def _load(self) -> Image:
+        """The image of the last commit."""
+        if self._database.writer is not None:
+            return load_image(self._database.writer)
+        connection = self._database.reader()
+        try:
+            connection.run("BEGIN")
+            image = load_image(connection)
+            connection.run("ROLLBACK")
+        except BaseException:
+            connection.close()
+            raise
+        self._database.give_back(connection)
+        return image
+
+    def _undo(self) -> None:
+        """Roll the transaction back. If one was begun, what is in memory may not be what the file
+        holds: it is read again by the next commit."""
+        connection = self._writer()
+        if self._upcoming is None and not connection.in_transaction:
+            return
+        self._is_stale = True
+        self._cache.clear()
+        try:
+            if connection.in_transaction:
+                connection.run("ROLLBACK")
+        except StoreError:
+            if self._gate is None:
+                self._database.reopen_writer()
+
+    def _writer(self) -> Connection:
+        writer = self._database.writer
+        assert writer is not None, "only a store open for writing commits"
+        return writer
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"the database '{self.path}' is closed", hint="Open it again.")

@@ -1,0 +1,60 @@
+"""A consistent view of the last commit."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from millstream.errors import StoreError
+from millstream.store.sqlite.cache import TailCache
+from millstream.store.sqlite.connection import Connection
+from millstream.store.sqlite.image import Image
+from millstream.store.sqlite.reader import Reader
+
+
+class Host(Protocol):
+    """Where a view comes from: its store."""
+
+    def enter_view(self) -> tuple[Connection, Image, int]:
+        """A connection that sees one commit, that commit's image, and a ticket."""
+        ...
+
+    def leave_view(self, connection: Connection, ticket: int) -> None:
+        """The view is over."""
+        ...
+
+
+class SqliteView(Reader):
+    """A view; see `millstream.store.interfaces.View`. It begins when its block is entered.
+
+    On a file it is a read transaction on a connection of its own: commits go on meanwhile, but the
+    write-ahead log grows until it is left. In memory, commits wait until it is left.
+    """
+
+    def __init__(self, host: Host, cache: TailCache) -> None:
+        self._host = host
+        self._cache = cache
+        self._open = False
+        self._ticket = 0
+
+    def __enter__(self) -> Self:
+        if self._open:
+            raise StoreError("the view is in use already", hint="Ask for another one.")
+        self._connection, self._image, self._ticket = self._host.enter_view()
+        self._open = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._open:
+            self._open = False
+            self._host.leave_view(self._connection, self._ticket)
+
+    def _current(self) -> Image:
+        if not self._open:
+            raise StoreError("the view is over", hint="Read inside its 'with' block.")
+        return self._image

@@ -1,0 +1,304 @@
+"""Writing what a commit gathered: as one frame where it is small, into the tables otherwise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+
+from millstream.serde.base import Layout
+from millstream.store.interfaces import Records
+from millstream.store.records import concat_records, same_shape
+from millstream.store.sqlite.blobs import encode_rows, encode_run, has_dictionary
+from millstream.store.sqlite.connection import Connection
+from millstream.store.sqlite.frames import (
+    FrameContent,
+    FramePart,
+    FrameRun,
+    Frames,
+    PartContent,
+    RunContent,
+    Touched,
+    encode_frame,
+)
+from millstream.store.sqlite.image import NUMBER, Image
+from millstream.store.sqlite.layouts import dump_layout
+from millstream.store.sqlite.pending import Action, Pending, PendingPart, PendingRun
+
+MERGE_FRAMES = 256
+"""So many frames are merged at once."""
+
+MERGE_BYTES = 2 << 20
+"""Or fewer, when they have so many bytes."""
+
+_INSERT_RUN = (
+    "INSERT INTO run (topic, base, count, first_seq, last_seq, head, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_PART = "INSERT INTO part (store, page, shape, body) VALUES (?, ?, ?, ?)"
+
+NewRun = tuple[int, int, Records]
+"""A run now in the tables: topic, ordinal of its first record, records."""
+
+
+def fits_a_frame(image: Image, pending: Pending) -> bool:
+    """Whether the commit is to be written as a frame."""
+    frames = image.frames
+    return pending.is_small and frames.count < MERGE_FRAMES and frames.bytes < MERGE_BYTES
+
+
+def write_frame(connection: Connection, image: Image, pending: Pending) -> int:
+    """Write the commit as one frame; how many bytes it has is given."""
+    body = encode_frame(_frame(image, pending))
+    connection.run("INSERT INTO frame (id, body) VALUES (?, ?)", (image.number, body))
+    return len(body)
+
+
+def keep_frame(image: Image, pending: Pending, size: int) -> None:
+    """Remember a frame that was committed."""
+    frames = image.frames
+    for topic, runs in pending.runs.items():
+        for run in runs:
+            frames.add_run(topic, FrameRun(run.base, len(run.records), run.records))
+    for store, parts in pending.parts.items():
+        for part in parts:
+            frames.add_part(store, FramePart(image.number, part.page, part.rows))
+    frames.touched.add(pending.touched)
+    frames.count += 1
+    frames.bytes += size
+
+
+def write_tables(connection: Connection, image: Image, pending: Pending) -> list[NewRun]:
+    """Write the commit, and all frames before it, into the tables.
+
+    The image has no frames afterwards. The runs that topics have got are given.
+    """
+    frames = image.frames
+    touched = Touched()
+    touched.add(frames.touched)
+    touched.add(pending.touched)
+    written: list[NewRun] = []
+    _write_removals(connection, image, pending)
+    _write_topics(connection, image, pending.topics | touched.logs)
+    _write_stores(connection, image, pending.stores | touched.metas)
+    _write_layouts(connection, image, pending)
+    _write_entries(connection, image, pending)
+    _write_positions(connection, image, touched.positions)
+    framed = dict(frames.all_runs())
+    for topic in framed.keys() | pending.runs.keys():
+        if topic in image.logs:
+            runs = pending.runs.get(topic, ())
+            written += _write_runs(connection, image, topic, framed.get(topic, ()), runs)
+    stores = set(image.stores.values())
+    for store, parts in frames.all_parts():
+        if store in stores:
+            _merge_parts(connection, image, store, parts)
+    for store, changes in pending.parts.items():
+        for change in changes:
+            _write_part(connection, store, change)
+    if frames.count:
+        connection.run("DELETE FROM frame")
+        image.frames = Frames()
+    image.counters[NUMBER] = image.number
+    _write_counters(connection, image, touched.counters | {NUMBER})
+    return written
+
+
+def _frame(image: Image, pending: Pending) -> FrameContent:
+    touched = pending.touched
+    return FrameContent(
+        counters={name: image.counters[name] for name in touched.counters},
+        ends=[(t, image.logs[t].records, list(image.logs[t].offsets)) for t in touched.logs],
+        positions=[(o, t, image.positions[o][t]) for o, t in touched.positions],
+        metas=[(s, image.metas[s]) for s in touched.metas],
+        runs=[
+            RunContent(topic, r.base, len(r.records), r.head, bytes(r.body))
+            for topic, runs in pending.runs.items()
+            for r in runs
+        ],
+        parts=[
+            PartContent(store, p.page, p.shape, bytes(p.body))
+            for store, parts in pending.parts.items()
+            for p in parts
+        ],
+    )
+
+
+def _write_removals(connection: Connection, image: Image, pending: Pending) -> None:
+    """Before anything is added: a name may have been given to something new in this commit."""
+    for topic in pending.topics - image.logs.keys():
+        connection.run("DELETE FROM topic WHERE id = ?", (topic,))
+        connection.run("DELETE FROM run WHERE topic = ?", (topic,))
+    for store in pending.stores.difference(image.stores.values()):
+        connection.run("DELETE FROM store WHERE id = ?", (store,))
+        connection.run("DELETE FROM part WHERE store = ?", (store,))
+
+
+def _write_topics(connection: Connection, image: Image, topics: Iterable[int]) -> None:
+    rows = []
+    for topic_id in topics:
+        log = image.logs.get(topic_id)
+        if log is not None:
+            topic = log.topic
+            rows.append(
+                (
+                    topic_id,
+                    topic.name,
+                    topic.partitions,
+                    topic.replicas,
+                    topic.retention_ms,
+                    topic.cleanup_policy,
+                    log.records,
+                    json.dumps(log.offsets),
+                )
+            )
+    if rows:
+        connection.many(
+            "INSERT INTO topic (id, name, partitions, replicas, retention_ms, cleanup_policy,"
+            " records, offsets) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+            " SET records = excluded.records, offsets = excluded.offsets",
+            rows,
+        )
+
+
+def _write_stores(connection: Connection, image: Image, stores: set[int]) -> None:
+    if not stores:
+        return
+    rows = [
+        (i, s.query_id, s.step, s.schema_hash, image.metas.get(i))
+        for s, i in image.stores.items()
+        if i in stores
+    ]
+    connection.many(
+        "INSERT INTO store (id, query, step, schema_hash, meta) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET meta = excluded.meta",
+        rows,
+    )
+
+
+def _write_layouts(connection: Connection, image: Image, pending: Pending) -> None:
+    for layout in pending.layouts:
+        connection.run(
+            "INSERT OR REPLACE INTO layout (id, content) VALUES (?, ?)",
+            (layout, dump_layout(image.layouts[layout])),
+        )
+    for shape in pending.shapes:
+        connection.run(
+            "INSERT OR REPLACE INTO shape (id, content) VALUES (?, ?)",
+            (shape, image.shapes[shape].serialize()),
+        )
+
+
+def _write_entries(connection: Connection, image: Image, pending: Pending) -> None:
+    for kind, entry in pending.entries:
+        content = image.entries.get(kind, {}).get(entry)
+        if content is None:
+            connection.run("DELETE FROM entry WHERE kind = ? AND id = ?", (kind, entry))
+        else:
+            connection.run(
+                "INSERT INTO entry (kind, id, content) VALUES (?, ?, ?)"
+                " ON CONFLICT (kind, id) DO UPDATE SET content = excluded.content",
+                (kind, entry, content),
+            )
+
+
+def _write_positions(connection: Connection, image: Image, positions: set[tuple[str, int]]) -> None:
+    kept, gone = [], []
+    for owner, topic in positions:
+        ordinal = image.positions.get(owner, {}).get(topic)
+        if ordinal is None:
+            gone.append((owner, topic))
+        else:
+            kept.append((owner, topic, ordinal))
+    if gone:
+        connection.many("DELETE FROM position WHERE owner = ? AND topic = ?", gone)
+    if kept:
+        connection.many(
+            "INSERT INTO position (owner, topic, ordinal) VALUES (?, ?, ?)"
+            " ON CONFLICT (owner, topic) DO UPDATE SET ordinal = excluded.ordinal",
+            kept,
+        )
+
+
+def _write_counters(connection: Connection, image: Image, names: set[str]) -> None:
+    connection.many(
+        "INSERT INTO counter (name, value) VALUES (?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [(name, image.counters[name]) for name in names],
+    )
+
+
+def _write_runs(
+    connection: Connection,
+    image: Image,
+    topic: int,
+    framed: Sequence[FrameRun],
+    runs: Sequence[PendingRun],
+) -> list[NewRun]:
+    """Write a topic's runs, those of frames merged."""
+    written: list[NewRun] = []
+    group: list[FrameRun] = []
+    for run in framed:
+        if group and not same_shape(group[-1].records, run.records):
+            written.append(_write_merged(connection, image.layout_ids, topic, group))
+            group = []
+        group.append(run)
+    if group:
+        written.append(_write_merged(connection, image.layout_ids, topic, group))
+    for pending in runs:
+        _insert_run(connection, topic, pending)
+        written.append((topic, pending.base, pending.records))
+    return written
+
+
+def _write_merged(
+    connection: Connection, layouts: dict[Layout, int], topic: int, group: list[FrameRun]
+) -> NewRun:
+    records = concat_records([run.records for run in group])
+    head, body = encode_run(records, layouts)
+    base = group[0].base
+    _insert_run(connection, topic, PendingRun(base, records, head, body))
+    return topic, base, records
+
+
+def _insert_run(connection: Connection, topic: int, run: PendingRun) -> None:
+    seq = run.records.seq
+    connection.run(
+        _INSERT_RUN,
+        (topic, run.base, len(seq), int(seq.min()), int(seq.max()), run.head, run.body),
+    )
+
+
+def _merge_parts(
+    connection: Connection, image: Image, store: int, parts: Sequence[FramePart]
+) -> None:
+    """Write rows of state that frames held: one part a page where the schemas allow it."""
+    pages: dict[int, list[pa.RecordBatch]] = {}
+    for part in parts:
+        pages.setdefault(part.page, []).append(part.rows)
+    for page, batches in pages.items():
+        for rows in _join_rows(batches):
+            told, body = encode_rows(rows)
+            shape = 0 if told else image.shape_ids[rows.schema]
+            connection.run(_INSERT_PART, (store, page, shape, body))
+
+
+def _join_rows(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    schema = batches[0].schema
+    if (
+        len(batches) == 1
+        or not len(schema)
+        or has_dictionary(schema)
+        or any(not b.schema.equals(schema, check_metadata=True) for b in batches)
+    ):
+        return batches
+    joined: list[pa.RecordBatch] = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return joined
+
+
+def _write_part(connection: Connection, store: int, change: PendingPart) -> None:
+    if change.action is not Action.DELTA:
+        connection.run("DELETE FROM part WHERE store = ? AND page = ?", (store, change.page))
+    if change.action is not Action.DROP:
+        connection.run(_INSERT_PART, (store, change.page, change.shape, change.body))
