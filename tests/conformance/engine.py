@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from millstream import types as t
+from millstream.catalog.model import Source as CatalogueSource
+from millstream.clock import FixedClock
 from millstream.functions.registry import Registry
-from millstream.sql import ast
+from millstream.sql.script import Parsed
+
+_PROPERTIES = {"auto.offset.reset": "earliest", "cache.max.bytes.buffering": "0"}
 
 RawHeader = tuple[str, bytes | None]
 """A header's key and value."""
@@ -30,7 +35,7 @@ class Source:
     """A stream or table of the catalogue.
 
     `window_type` is TUMBLING, HOPPING or SESSION (None: not windowed), `window_size` in ms.
-    `wrapping` is what WRAP_SINGLE_VALUE or its default setting said, None where nothing was said.
+    `wrapping`: false where the value is unwrapped, true where wrapping was asked for, else None.
     """
 
     name: str
@@ -45,15 +50,6 @@ class Source:
     read_only: bool = False
 
 
-class Statement(Protocol):
-    """A statement that was parsed."""
-
-    @property
-    def node(self) -> ast.Statement:
-        """Its tree."""
-        ...
-
-
 class Engine(Protocol):
     """One database in memory, with a clock that stands at 0."""
 
@@ -61,11 +57,11 @@ class Engine(Protocol):
         """Make a topic unless there is one of the name."""
         ...
 
-    def prepare(self, script: str) -> Sequence[Statement]:
+    def prepare(self, script: str) -> Sequence[Parsed]:
         """All statements of a script; ParseError where one is none."""
         ...
 
-    def execute(self, statement: Statement) -> None:
+    def execute(self, statement: Parsed) -> None:
         """Execute a statement; SemanticError or NotSupportedYetError."""
         ...
 
@@ -103,4 +99,89 @@ class Engine(Protocol):
 
 def open_engine(registry: Registry, properties: Mapping[str, str], *, row_wise: bool) -> Engine:
     """The engine under test; `registry` has the functions that only tests know."""
-    raise NotImplementedError("no engine to run against yet")
+    database_type: Any = importlib.import_module("millstream.database").Database
+    return DatabaseEngine(
+        database_type.open(
+            ":memory:",
+            clock=FixedClock(0),
+            registry=registry,
+            properties={**_PROPERTIES, **properties},
+            row_wise=row_wise,
+        )
+    )
+
+
+class DatabaseEngine:
+    """Millstream's Database, query by query."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+
+    def ensure_topic(self, name: str, partitions: int) -> None:
+        """Make a topic unless there is one of the name."""
+        self._database.ensure_topic(name, partitions=partitions)
+
+    def prepare(self, script: str) -> Sequence[Parsed]:
+        """All statements of a script."""
+        statements: list[Parsed] = self._database.prepare(script)
+        return statements
+
+    def execute(self, statement: Parsed) -> None:
+        """Execute a statement."""
+        self._database.execute_statement(statement)
+
+    def append(self, topic: str, records: Sequence[RawRecord]) -> None:
+        """Append records to partition 0."""
+        rows = [(r.key, r.value, r.rowtime, list(r.headers) or None, r.window) for r in records]
+        self._database.append_raw(topic, rows)
+
+    def drain(self, input_topics: set[str]) -> None:
+        """Run every persistent query once."""
+        self._database.drain_conformance(input_topics)
+
+    def read(self, topic: str) -> list[RawRecord]:
+        """All records of a topic in log order."""
+        return [
+            RawRecord(
+                r.key,
+                r.value,
+                r.rowtime,
+                tuple(r.headers or ()),
+                None if r.window is None else (r.window[0], r.window[1]),
+            )
+            for r in self._database.read_topic(topic)
+        ]
+
+    def sources(self) -> list[Source]:
+        """The streams and tables that exist."""
+        return [_source(entry) for entry in self._database.sources()]
+
+    def topics(self) -> dict[str, int]:
+        """Every topic and its number of partitions."""
+        return {topic.name: topic.partitions for topic in self._database.topics()}
+
+    @property
+    def rows_forced(self) -> int:
+        """How many times an operator took its row path because it was told to."""
+        count: int = self._database.rows_forced
+        return count
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+
+def _source(entry: CatalogueSource) -> Source:
+    window = entry.window
+    return Source(
+        name=entry.name,
+        kind=entry.kind.value,
+        schema=entry.schema,
+        topic=entry.topic,
+        key_format=entry.key_layout.format,
+        value_format=entry.value_layout.format,
+        window_type=None if window is None else window.kind,
+        window_size=None if window is None else window.size_ms,
+        wrapping=entry.wrap_setting if entry.value_layout.wrap else False,
+        read_only=entry.read_only,
+    )

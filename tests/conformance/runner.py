@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,9 +18,10 @@ from millstream.errors import (
     SemanticError,
 )
 from millstream.sql import ast
+from millstream.sql.script import Parsed
 
 from . import post, udfs
-from .engine import Engine, RawRecord, Source, Statement, open_engine
+from .engine import Engine, RawRecord, Source, open_engine
 from .model import EXACT_NUMBERS, Case, Record, Window
 from .mutate import MutationResult, judge
 from .outcome import ActualRecord, Outcome, by_topic, compare, read_record
@@ -93,23 +95,23 @@ class _Run:
         self._feed()
         return self._collect()
 
-    def _prepare(self) -> Sequence[Statement]:
+    def _prepare(self) -> Sequence[Parsed]:
         try:
             return self.engine.prepare("\n".join(self.case.statements))
         except ParseError as error:
             raise Refused(Phase.PARSE, error, last=True) from error
 
-    def _make_topics(self, statements: Sequence[Statement]) -> None:
+    def _make_topics(self, statements: Sequence[Parsed]) -> None:
         for topic in self.case.topics:
             self.engine.ensure_topic(topic.name, topic.partitions)
         for statement in statements:
-            node = statement.node
+            node = statement.statement
             if isinstance(node, ast.CreateSource) and node.columns:
                 self.engine.ensure_topic(*_declared_topic(node))
         for record in (*self.case.inputs, *self.case.outputs):
             self.engine.ensure_topic(record.topic, post.DEFAULT_PARTITIONS)
 
-    def _execute(self, statement: Statement, *, last: bool) -> None:
+    def _execute(self, statement: Parsed, *, last: bool) -> None:
         try:
             self.engine.execute(statement)
         except NotSupportedYetError:
@@ -121,7 +123,7 @@ class _Run:
         except MillstreamError as error:
             raise Refused(Phase.RUNTIME, error, last=last) from error
         self.seen.update((source.name, source) for source in self.engine.sources())
-        match statement.node:
+        match statement.statement:
             case ast.CreateAsSelect(name=name) | ast.InsertIntoSelect(target=name):
                 if name in self.seen:
                     self.sinks.add(self.seen[name].topic)
@@ -130,8 +132,10 @@ class _Run:
         inputs = self.case.inputs
         records = [self._raw(record) for record in inputs]
         try:
-            for record, raw in zip(inputs, records, strict=True):
-                self.engine.append(record.topic, [raw])
+            for topic, run in itertools.groupby(
+                zip(inputs, records, strict=True), key=lambda pair: pair[0].topic
+            ):
+                self.engine.append(topic, [raw for _, raw in run])
             self.engine.drain({record.topic for record in inputs})
         except NotSupportedYetError:
             raise

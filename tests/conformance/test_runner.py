@@ -15,14 +15,16 @@ from millstream.errors import (
     MillstreamError,
     NotSupportedYetError,
     ParseError,
+    Position,
     SemanticError,
 )
 from millstream.functions.registry import Registry
 from millstream.sql import ast
+from millstream.sql.script import Parsed
 
 from . import report, runner, udfs
 from .__main__ import main
-from .engine import RawRecord, Source, Statement
+from .engine import RawRecord, Source
 from .folder import FileResult, selected
 from .model import Case, DataError, Record, Refusal, Window, load_file
 from .mutate import judge
@@ -176,11 +178,6 @@ def test_a_timestamp_of_0_is_not_compared_without_inputs() -> None:
 # --- refusals, with an engine made for it --------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class FakeStatement:
-    node: ast.Statement
-
-
 @dataclass
 class FakeEngine:
     """Copies records of topic `s` to `OUT`; raises what it is told to, where it is told to."""
@@ -200,7 +197,7 @@ class FakeEngine:
     def ensure_topic(self, name: str, partitions: int) -> None:
         self.made.setdefault(name, partitions)
 
-    def prepare(self, script: str) -> Sequence[Statement]:
+    def prepare(self, script: str) -> Sequence[Parsed]:
         self._pass("prepare")
         node = ast.CreateSource(
             kind=ast.SourceKind.STREAM,
@@ -211,9 +208,9 @@ class FakeEngine:
                 ("PARTITIONS", ast.IntegerLiteral(2)),
             ),
         )
-        return [FakeStatement(node) for _ in script.splitlines()]
+        return [Parsed(node, "", Position(1, 1), "") for _ in script.splitlines()]
 
-    def execute(self, statement: Statement) -> None:
+    def execute(self, statement: Parsed) -> None:
         self.executed += 1
         self._pass(f"statement {self.executed}")
 
