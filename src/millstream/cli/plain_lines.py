@@ -1,0 +1,47 @@
+"""What a running database tells where there is no terminal: a line every few seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from millstream.cli.durations import format_elapsed
+from millstream.cli.live_view import Snapshot, problems
+
+EVERY_MS = 5_000
+
+
+class PlainLines:
+    """Writes a line every few seconds, and each problem once."""
+
+    def __init__(self, write: Callable[[str], None], every_ms: int = EVERY_MS) -> None:
+        self._write = write
+        self._every_ms = every_ms
+        self._due_ms = 1_000  # The first line early: a person sees that something happens.
+        self._told: set[str] = set()
+
+    def show(self, snapshot: Snapshot, *, last: bool = False) -> None:
+        """Tell what is new, and the figures where they are due."""
+        for problem in problems(snapshot.metrics):
+            if problem not in self._told:
+                self._told.add(problem)
+                self._write(problem)
+        if last or snapshot.elapsed_ms >= self._due_ms:
+            self._due_ms = (snapshot.elapsed_ms // self._every_ms + 1) * self._every_ms
+            self._write(figures_line(snapshot))
+
+
+def figures_line(snapshot: Snapshot) -> str:
+    """The figures on one line: time, events, rate, input read, rows that each query wrote."""
+    metrics = snapshot.metrics
+    parts = [
+        f"{format_elapsed(snapshot.elapsed_ms)}  {metrics.events_total:,} events"
+        f" ({metrics.events_per_s:,.0f}/s)"
+    ]
+    for connector in metrics.connectors:
+        if connector.progress is not None:
+            done, total = connector.progress
+            parts.append(f"{connector.name} {done / total if total else 1.0:.0%}")
+    parts += [f"{query.sink} {query.rows_out:,}" for query in metrics.queries]
+    if metrics.log_count:
+        parts.append(f"processing log {metrics.log_count:,}")
+    return "  ".join(parts)

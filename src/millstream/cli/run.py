@@ -1,0 +1,123 @@
+"""`millstream run`: scripts, and the queries and connectors that they make."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from millstream.cli.messages import remark
+from millstream.cli.opening import open_database, place
+from millstream.cli.panels import Panel
+from millstream.cli.protocol import Database
+from millstream.cli.session import Ending, Session
+from millstream.cli.statements import outcome_json, print_outcome, read_script
+from millstream.cli.tables import json_line, print_rows
+from millstream.errors import ExecutionError, MillstreamError, SqlError
+
+FINAL_ROWS = 5
+
+
+def run_scripts(
+    files: Sequence[str],
+    *,
+    path: str | None,
+    variables: Mapping[str, str],
+    for_ms: int | None,
+    until_idle: bool,
+    as_json: bool,
+) -> None:
+    """Execute the files in order, then run what they made until the end. Raises
+    MillstreamError for a file that cannot be read, a statement at fault, or a query that failed."""
+    scripts = [(name, read_script(name)) for name in files]
+    console = Console(highlight=False)
+    with open_database(path) as db:
+        for name, text in scripts:
+            execute_script(db, text, variables, console, as_json=as_json, name=name)
+        if not db.metrics().queries and not db.metrics().connectors:
+            return
+        panels = table_panels(db)
+        title = f"{', '.join(files)} · {place(path)}"
+        attended = in_terminal(console) and not as_json
+        ending = Ending(for_ms, when_idle=until_idle or not attended, must_end=until_idle)
+        watch(Session(db, title, panels, ending), console, attended=attended)
+        show_tables(db, panels, console, as_json=as_json)
+        raise_failures(db)
+
+
+def execute_script(
+    db: Database,
+    text: str,
+    variables: Mapping[str, str],
+    console: Console,
+    *,
+    as_json: bool = False,
+    name: str | None = None,
+) -> None:
+    """Execute a script and tell what each statement did. An error names the file."""
+    try:
+        outcomes = db.execute(text, variables)
+    except SqlError as error:
+        if name is not None and error.position is not None:
+            remark(f"{name}:", style="bold")
+        raise
+    for outcome in outcomes:
+        if as_json:
+            print(outcome_json(outcome), flush=True)
+        else:
+            print_outcome(console, outcome)
+
+
+def in_terminal(console: Console) -> bool:
+    """Whether a live view can be drawn."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def watch(session: Session, console: Console, *, attended: bool) -> None:
+    """Run a session in the live view, or in plain lines on stderr."""
+    if attended:
+        session.run_in_terminal(console)
+    else:
+        session.run_in_lines(lambda line: print(line, file=sys.stderr, flush=True))
+
+
+def table_panels(db: Database) -> list[Panel]:
+    """A panel for each table that a query writes, with the rows that changed last."""
+    names = {query.sink for query in db.metrics().queries}
+    return [
+        Panel(name, name, f"SELECT * FROM {name} ORDER BY ROWTIME DESC")
+        for (outcome,) in [db.execute("SHOW TABLES;")]
+        if outcome.table is not None
+        for name in (str(row[0]) for row in outcome.table.rows)
+        if name in names
+    ]
+
+
+def show_tables(
+    db: Database, panels: Sequence[Panel], console: Console, *, as_json: bool = False
+) -> None:
+    """Print some rows of each panel's table."""
+    for panel in panels:
+        try:
+            result = db.sql(f"{panel.query} LIMIT {FINAL_ROWS}")
+            rows = result.rows()
+        except MillstreamError as error:
+            remark(f"{panel.title}: {error.message}", style="red")
+            continue
+        if as_json:
+            for row in rows:
+                print(json_line(["TABLE", *result.columns], [panel.table, *row]))
+        else:
+            console.print(Text(panel.title, style="bold"))
+            print_rows(console, result.columns, rows)
+            console.print()
+
+
+def raise_failures(db: Database) -> None:
+    """Raise ExecutionError where a query stands still because of an error."""
+    failed = [query for query in db.metrics().queries if query.state in ("ERROR", "FAILED")]
+    if failed:
+        told = "; ".join(f"{query.id} ({query.sink}): {query.error}" for query in failed)
+        raise ExecutionError(f"A query failed: {told}")

@@ -1,0 +1,71 @@
+"""Statements that the command executes, and what they said."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from millstream.cli.protocol import Outcome
+from millstream.cli.tables import print_rows
+from millstream.errors import MillstreamError, ParseError
+
+_EMIT_CHANGES = re.compile(r"\bEMIT\s+CHANGES\b", re.IGNORECASE)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def is_push_query(sql: str) -> bool:
+    """Whether a SELECT goes on for ever."""
+    from millstream.sql import ast
+    from millstream.sql.script import parse_statement
+
+    try:
+        statement = parse_statement(sql)
+    except ParseError:
+        # SQL beyond ksqlDB's may be right all the same; only EMIT CHANGES must be ours to read.
+        return _EMIT_CHANGES.search(sql) is not None
+    return isinstance(statement, ast.Select) and statement.query.emit is ast.Emit.CHANGES
+
+
+def read_script(name: str) -> str:
+    """The text of a script file, or of stdin where it is `-`. Raises MillstreamError."""
+    if name == "-":
+        return sys.stdin.read()
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise MillstreamError(
+            f"{name} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}."
+        ) from error
+
+
+def print_outcome(console: Console, outcome: Outcome) -> None:
+    """Tell a person what a statement did: its message, or the table that it gives."""
+    if outcome.message:
+        style = "dim" if outcome.skipped else ""
+        console.print(Text(outcome.message, style=style), soft_wrap=True)
+    if outcome.table is not None:
+        print_rows(console, outcome.table.columns, outcome.table.rows)
+        console.print()
+
+
+def outcome_json(outcome: Outcome) -> str:
+    """What a statement did as a JSON object on one line."""
+    told: Mapping[str, object] = {
+        "statement": outcome.statement,
+        "message": outcome.message,
+        "skipped": outcome.skipped,
+    }
+    if outcome.table is not None:
+        columns = outcome.table.columns
+        told = {
+            **told,
+            "columns": list(columns),
+            "rows": [dict(zip(columns, row, strict=True)) for row in outcome.table.rows],
+        }
+    return _encoder.encode(told).decode()

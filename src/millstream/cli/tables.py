@@ -1,0 +1,75 @@
+"""Rows for people and for programs: aligned columns, or a JSON object a row."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any, TextIO
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+NULL = Text("null", style="dim")
+
+# Exact: a DECIMAL keeps its digits, where a float would not.
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def cell(value: object) -> Text:
+    """One value as a person reads it."""
+    if value is None:
+        return NULL
+    if isinstance(value, bool):
+        return Text("true" if value else "false")
+    if isinstance(value, bytes):
+        return Text(base64.b64encode(value).decode())
+    if isinstance(value, dict | list | tuple):
+        return Text(_encoder.encode(value).decode())
+    return Text(str(value))
+
+
+def is_number(value: object) -> bool:
+    """Whether a value stands right-aligned."""
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def rows_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """Rows with a header, numbers to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for index, name in enumerate(columns):
+        values = [row[index] for row in rows if row[index] is not None]
+        right = bool(values) and all(is_number(value) for value in values)
+        table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell(value) for value in row))
+    return table
+
+
+def print_rows(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows as a table. Without a terminal no column is ever wrapped or cut."""
+    if not console.is_terminal:
+        console = Console(file=console.file, width=100_000, color_system=None)
+    console.print(rows_table(columns, rows))
+
+
+def json_line(columns: Sequence[str], row: Sequence[Any]) -> str:
+    """One row as a JSON object on one line; bytes in base 64, times in ISO 8601."""
+    return _encoder.encode(dict(zip(columns, row, strict=True))).decode()
+
+
+def write_json_lines(out: TextIO, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write each row as a JSON object on a line of its own."""
+    for row in rows:
+        out.write(json_line(columns, row) + "\n")
+
+
+def local_time(time_ms: int, today: datetime.date | None = None) -> str:
+    """A timestamp in the local zone, short: with its day where it is not of today."""
+    moment = datetime.datetime.fromtimestamp(time_ms / 1000)
+    is_today = moment.date() == (today or datetime.date.today())
+    return moment.strftime("%H:%M:%S" if is_today else "%m-%d %H:%M:%S")

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import datetime
+import io
+import json
+from decimal import Decimal
+
+import pytest
+from rich.console import Console
+
+from millstream.cli.tables import json_line, local_time, print_rows, write_json_lines
+
+
+def printed(columns: list[str], rows: list[tuple[object, ...]]) -> list[str]:
+    out = io.StringIO()
+    print_rows(Console(file=out, width=20), columns, rows)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def test_numbers_stand_right_and_text_left() -> None:
+    lines = printed(["NAME", "N"], [("a", 1), ("bbbbbb", 22_000)])
+    assert lines[0].split() == ["NAME", "N"]
+    assert lines[2].index("a") == lines[3].index("bbbbbb")
+    assert lines[2].endswith("1")
+    assert len(lines[2]) == len(lines[3])
+
+
+def test_without_a_terminal_nothing_is_cut_or_wrapped() -> None:
+    long = "x" * 500
+    assert long in printed(["A", "B"], [(long, long)])[2]
+
+
+def test_values_look_like_sql() -> None:
+    row = (None, True, b"\x00\xff", {"A": [1, None]}, Decimal("1.50"))
+    line = printed(["A", "B", "C", "D", "E"], [row])[2]
+    assert line.split() == ["null", "true", "AP8=", '{"A":[1,null]}', "1.50"]
+
+
+def test_markup_in_data_is_data() -> None:
+    assert "[red]x[/red]" in printed(["A"], [("[red]x[/red]",)])[2]
+
+
+def test_json_keeps_digits_and_nulls() -> None:
+    columns = ["A", "B", "C", "D"]
+    line = json_line(columns, (Decimal("1.10"), None, b"\xff", datetime.date(2020, 1, 2)))
+    assert line == '{"A":1.10,"B":null,"C":"/w==","D":"2020-01-02"}'
+
+
+def test_json_rows_stand_on_lines_of_their_own() -> None:
+    out = io.StringIO()
+    write_json_lines(out, ["A"], [("x\ny",), ("é",)])
+    assert [json.loads(line) for line in out.getvalue().splitlines()] == [{"A": "x\ny"}, {"A": "é"}]
+
+
+def test_a_row_that_does_not_fit_its_columns_is_an_error() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        json_line(["A", "B"], (1,))
+
+
+def test_a_time_of_another_day_says_which() -> None:
+    moment = datetime.datetime(2015, 5, 17, 10, 5, 3)
+    time_ms = int(moment.timestamp() * 1000)
+    assert local_time(time_ms, moment.date()) == "10:05:03"
+    assert local_time(time_ms, datetime.date(2015, 5, 18)) == "05-17 10:05:03"
