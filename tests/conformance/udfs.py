@@ -31,19 +31,28 @@ _MOST_LITERALS = 8
 
 def registry() -> Registry:
     """All functions of the product, and those of the test cases."""
-    everything = _product_registry().child()
-    everything.add(
-        _test_udf(), _bad_udf(), _when("WHENCONDITION", t.BOOLEAN), _when("WHENRESULT", t.INTEGER)
-    )
-    everything.add(_test_udaf(), *_summing_udafs(), _generic_var_arg(), _obj_col_arg())
-    everything.add(_test_udtf(), _throwing_udtf())
+    default: Callable[[], Registry] = importlib.import_module(
+        "millstream.functions"
+    ).default_registry
+    everything = default().child()
+    everything.add(*functions())
     return everything
 
 
-def _product_registry() -> Registry:
-    module = importlib.import_module("millstream.functions")
-    default: Callable[[], Registry] = module.default_registry
-    return default()
+def functions() -> list[ScalarFunction | AggregateFunction | TableFunction]:
+    """The functions of the test cases, new ones at each call: one of them counts its calls."""
+    return [
+        _test_udf(),
+        _bad_udf(),
+        _when("WHENCONDITION", t.BOOLEAN),
+        _when("WHENRESULT", t.INTEGER),
+        _test_udaf(),
+        *_summing_udafs(),
+        _generic_var_arg(),
+        _obj_col_arg(),
+        _test_udtf(),
+        _throwing_udtf(),
+    ]
 
 
 # --- scalar functions --------------------------------------------------------------------------
