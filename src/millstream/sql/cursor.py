@@ -42,7 +42,7 @@ class TokenCursor:
 
     def at_words(self, *words: str) -> bool:
         """Whether these words follow one another from here."""
-        return all(
+        return self.at_word(words[0]) and all(
             self.ahead(i).kind is TokenKind.WORD and self.ahead(i).value == word
             for i, word in enumerate(words)
         )

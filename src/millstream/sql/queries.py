@@ -6,7 +6,7 @@ from millstream.sql import ast
 from millstream.sql.cursor import closest, is_name
 from millstream.sql.expressions import ExpressionParser
 from millstream.sql.tokens import Token, TokenKind
-from millstream.sql.words import CLAUSES, UNITS
+from millstream.sql.words import CLAUSES, UNITS, VERBS
 
 _JOIN_WORDS = ("JOIN", "INNER", "LEFT", "RIGHT", "FULL")
 _OPERATORS = ("AND", "OR", "NOT", "LIKE", "BETWEEN", "IN", "IS", "AS")
@@ -76,6 +76,11 @@ class QueryParser(ExpressionParser):
             return self.error(
                 f"{word} is not part of the language.",
                 hint="Let several INSERT INTO .. SELECT statements write one stream.",
+            )
+        if word in VERBS and word not in words:
+            return self.error(
+                f"Expected {expected} but found {self.describe(token)}.",
+                hint=f"A semicolon is missing in front of {word}.",
             )
         if word == "WITHIN":
             return self.error(

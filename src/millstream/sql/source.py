@@ -24,7 +24,7 @@ class SourceText:
     def _starts(self) -> list[int]:
         if self._line_starts is None:
             starts = [0]
-            for line in self.text.splitlines(keepends=True):
+            for line in self.text.splitlines(keepends=True)[:-1]:
                 starts.append(starts[-1] + len(line))
             self._line_starts = starts
         return self._line_starts

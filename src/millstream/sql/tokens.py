@@ -73,7 +73,8 @@ def tokenize(source: SourceText, start: int = 0, end: int | None = None) -> list
         if space is not None:
             offset = space.end()
         if offset >= stop:
-            tokens.append(Token(TokenKind.END, "", stop, stop))
+            last = tokens[-1].end if tokens else start
+            tokens.append(Token(TokenKind.END, "", last, last))
             return tokens
         match = _TOKEN.match(text, offset, stop)
         if match is None:
