@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from millstream.connect.base import ConnectorError, Rejected, SinkRecords
 
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -95,24 +97,31 @@ def _document(
     place = {"_index": index, "_id": key}
     if value is None:
         return msgspec.json.encode({"delete": place}) + b"\n"
-    if b"\n" in value or b"\r" in value:
-        compact = _in_one_line(value)
-        if compact is None:
-            message = "The value is no JSON document."
-            bulk.rejected.append(reject_row(bulk.records, row, message))
-            return None
-        value = compact
+    document = _in_one_line(value, must_parse=operation.upsert)
+    if document is None:
+        message = "The value is no JSON object."
+        bulk.rejected.append(reject_row(bulk.records, row, message))
+        return None
     if operation.upsert:
         head = msgspec.json.encode({"update": place})
-        return b'%b\n{"doc":%b,"doc_as_upsert":true}\n' % (head, value)
-    return b"%b\n%b\n" % (msgspec.json.encode({"index": place}), value)
+        return b'%b\n{"doc":%b,"doc_as_upsert":true}\n' % (head, document)
+    return b"%b\n%b\n" % (msgspec.json.encode({"index": place}), document)
 
 
-def _in_one_line(value: bytes) -> bytes | None:
-    try:
-        return bytes(msgspec.json.format(value, indent=-1))
-    except msgspec.DecodeError:
+def _in_one_line(value: bytes, *, must_parse: bool) -> bytes | None:
+    """The document without line ends, which would end it within the call; None where it is none.
+
+    The server itself refuses other bad documents one by one, but not inside an update."""
+    if not value.strip():
         return None
+    try:
+        if must_parse:
+            _OBJECT.decode(value)
+        if b"\n" in value or b"\r" in value:
+            return bytes(msgspec.json.format(value, indent=-1))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return value
 
 
 def _ids(records: SinkRecords, rows: slice, key_ignore: bool) -> list[str] | list[str | None]:

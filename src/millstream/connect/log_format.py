@@ -24,7 +24,7 @@ _PATTERN = (
     r'(?s)^(?P<ip>[^\s"]+) [^\s"]+ (?P<user>[^"]*?) '
     r"\[(?P<time>\d\d/[A-Za-z]{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
     rf'"(?P<request>{_QUOTED})" (?P<status>\d{{3}}|-) (?P<bytes>\d{{1,18}}|-)'
-    rf'(?: "(?P<referrer>{_QUOTED})" "(?P<agent>{_QUOTED})"(?: .*)?)?\r?$'
+    rf'(?P<more> "(?P<referrer>{_QUOTED})" "(?P<agent>{_QUOTED})"(?: .*)?)?\r?$'
 )
 _TEXT_FIELDS = ("ip", "user", "request", "referrer", "agent")
 _MONTHS = b"JanFebMarAprMayJunJulAugSepOctNovDec"
@@ -72,6 +72,7 @@ def parse_lines(lines: pa.Array) -> Clicks:
     rows = rows[known]
     picked = found.take(pa.array(rows))
     fields = {name: picked.field(name) for name in (*_TEXT_FIELDS, "status", "bytes")}
+    _dashes_where_common(fields, picked.field("more"))
     special = _special(lines.take(pa.array(rows)))
     texts = {name: _json_text(fields[name], special) for name in _TEXT_FIELDS}
     has_user = np.asarray(pc.not_equal(fields["user"], pa.scalar(b"-", pa.binary())))
@@ -88,8 +89,8 @@ def parse_lines(lines: pa.Array) -> Clicks:
         request=texts["request"],
         status=fields["status"],
         bytes=_or(fields["bytes"], b"0"),
-        referrer=_or_dash(texts["referrer"]),
-        agent=_or_dash(texts["agent"]),
+        referrer=texts["referrer"],
+        agent=texts["agent"],
     )
 
 
@@ -150,6 +151,14 @@ def _month_numbers(names: np.ndarray) -> np.ndarray:
     return month
 
 
+def _dashes_where_common(fields: dict[str, pa.Array], more: pa.Array) -> None:
+    """Give lines of the Common Log Format the `-` that the Combined one has for "none"."""
+    is_common = pc.equal(pc.binary_length(more), 0)
+    if pc.any(is_common).as_py():
+        for name in ("referrer", "agent"):
+            fields[name] = pc.if_else(is_common, pa.scalar(b"-", pa.binary()), fields[name])
+
+
 def _special(lines: pa.Array) -> np.ndarray:
     """Indices of lines whose texts cannot be put into JSON as they are."""
     return np.flatnonzero(np.asarray(pc.match_substring_regex(lines, r"[\x00-\x1f\\\x80-\xff]")))
@@ -168,9 +177,7 @@ def _decoded(field: pa.Array, special: np.ndarray) -> pa.Array:
 def _with(field: pa.Array, special: np.ndarray, change: _Change) -> pa.Array:
     if not len(special):
         return field
-    changed = [
-        None if raw is None else change(raw) for raw in field.take(pa.array(special)).to_pylist()
-    ]
+    changed = [change(raw) for raw in field.take(pa.array(special)).to_pylist()]
     mask = np.zeros(len(field), bool)
     mask[special] = True
     return pc.replace_with_mask(field, pa.array(mask), pa.array(changed, pa.binary()))
@@ -193,7 +200,7 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
 def _identity(fields: dict[str, pa.Array], has_user: np.ndarray) -> pa.Array:
     by_browser = pc.binary_join_element_wise(
         fields["ip"],
-        pc.fill_null(fields["agent"], pa.scalar(b"", pa.binary())),
+        fields["agent"],
         pa.scalar(b' "', pa.binary()),  # in no host
     )
     if not has_user.any():
@@ -207,7 +214,3 @@ def _identity(fields: dict[str, pa.Array], has_user: np.ndarray) -> pa.Array:
 def _or(field: pa.Array, other: bytes) -> pa.Array:
     is_dash = pc.equal(field, pa.scalar(b"-", pa.binary()))
     return pc.if_else(is_dash, pa.scalar(other, pa.binary()), field)
-
-
-def _or_dash(field: pa.Array) -> pa.Array:
-    return pc.fill_null(field, pa.scalar(b"-", pa.binary()))
