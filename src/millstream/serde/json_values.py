@@ -20,7 +20,7 @@ from __future__ import annotations
 import binascii
 import math
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -83,6 +83,17 @@ def _describe(value: Any) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+
+
+def locate(members: Mapping[str, int], name: str) -> int | None:
+    """What stands under a name, as `record_reader` finds it: exactly, else the last whose upper
+    case is the name, else None."""
+    found = members.get(name)
+    if found is None:
+        for key, member in members.items():
+            if key.upper() == name:
+                found = member
+    return found
 
 
 def record_reader(

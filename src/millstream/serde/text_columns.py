@@ -27,6 +27,7 @@ _BOUNDS: dict[t.SqlType, tuple[int, int]] = {
     t.TIMESTAMP: numbers.BIGINT_RANGE,
 }
 _LONGEST_INTEGER = 18
+_LONGEST_NUMBER = 200
 _DIGIT = 1
 _MINUS = 2
 _POINT = 4
@@ -60,16 +61,15 @@ def values_of(texts: pa.Array, sql_type: t.SqlType) -> tuple[pa.Array, list[int]
 def _cast(texts: pa.Array, sql_type: t.SqlType) -> pa.Array | None:
     """The whole column by Arrow's parser, or None where it might not agree."""
     integers = sql_type in _BOUNDS and sql_type != t.TIME
-    if not integers and sql_type != t.DOUBLE:
+    if not integers and sql_type != t.DOUBLE and not isinstance(sql_type, t.Decimal):
         return None
     offsets, data = offsets_and_data(texts)
     used = data[offsets[0] : offsets[-1]]
-    if len(used) == 0:
+    longest = _LONGEST_INTEGER if integers else _LONGEST_NUMBER
+    if len(used) == 0 or np.diff(offsets).max() > longest:
         return None
     classes = _CLASS[used]
-    if not classes.all():
-        return None
-    if integers and (classes.max() == _POINT or np.diff(offsets).max() > _LONGEST_INTEGER):
+    if not classes.all() or (integers and classes.max() == _POINT):
         return None
     try:
         return texts.cast(arrow_type(sql_type))
