@@ -20,9 +20,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from millstream.serde.base import Layout, Part, RawPart, TypedPart
+from millstream.serde.base import Part, RawPart, TypedPart
 from millstream.store.interfaces import Records
-from millstream.store.sqlite.layouts import arrow_types
+from millstream.store.sqlite.layouts import KnownLayout, know
 
 HEADERS_ARROW = pa.list_(pa.struct([pa.field("KEY", pa.string()), pa.field("VALUE", pa.binary())]))
 """The Arrow type of records' headers."""
@@ -97,7 +97,7 @@ class _Columns:
         self.arrays.append(pa.array(steps.astype(_WIDTHS[width][0], copy=False)))
         return Numbers(first, 0, width)
 
-    def part(self, part: Part, layouts: Mapping[Layout, int]) -> PartHead:
+    def part(self, part: Part, layouts: Mapping[KnownLayout, int]) -> PartHead:
         if isinstance(part, RawPart):
             if part.data.null_count == len(part.data):
                 return PartHead(_RAW, _ALL_NULL)
@@ -110,7 +110,7 @@ class _Columns:
             self.arrays.append(pa.array(part.null))
         if null != _ALL_NULL:
             self.arrays.extend(part.arrays)
-        return PartHead(layouts[part.layout], null)
+        return PartHead(layouts[know(part.layout)], null)
 
 
 def canonical(records: Records) -> Records:
@@ -129,7 +129,7 @@ def canonical(records: Records) -> Records:
     )
 
 
-def encode_run(records: Records, layouts: Mapping[Layout, int]) -> tuple[bytes, Any]:
+def encode_run(records: Records, layouts: Mapping[KnownLayout, int]) -> tuple[bytes, Any]:
     """Head and body of canonical records, of which there is at least one."""
     columns = _Columns()
     partition = columns.numbers(records.partition)
@@ -161,7 +161,7 @@ def encode_run(records: Records, layouts: Mapping[Layout, int]) -> tuple[bytes, 
     return _encode_head(head), body
 
 
-def decode_run(head: bytes, body: Any, count: int, layouts: Mapping[int, Layout]) -> Records:
+def decode_run(head: bytes, body: Any, count: int, layouts: Mapping[int, KnownLayout]) -> Records:
     """The records of a stored run."""
     heading = _decode_head(head)
     arrays = iter(_decode_body(heading, body, layouts))
@@ -215,11 +215,21 @@ def first_offsets(partition: np.ndarray, offset: np.ndarray) -> list[tuple[int, 
     return list(zip(numbers.tolist(), offset[rows].tolist(), strict=True))
 
 
-def encode_rows(rows: pa.RecordBatch) -> tuple[bool, Any]:
-    """The body of rows of state, and whether it tells its schema itself."""
-    if rows.nbytes < SMALL_BYTES and not has_dictionary(rows.schema):
-        return False, rows.serialize()
-    return True, _stream(rows)
+def encode_rows(rows: pa.RecordBatch) -> Any:
+    """The body of rows of state, without their schema."""
+    return rows.serialize()
+
+
+def encode_rows_and_schema(rows: pa.RecordBatch) -> Any:
+    """The body of rows of state that tells their schema; compressed."""
+    return _stream(rows)
+
+
+def is_dictionary(arrow_type: pa.DataType) -> bool:
+    """Whether the type has dictionaries anywhere, which a bare message cannot carry."""
+    if pa.types.is_dictionary(arrow_type):
+        return True
+    return any(is_dictionary(arrow_type.field(i).type) for i in range(arrow_type.num_fields))
 
 
 def decode_rows(body: Any, schema: pa.Schema | None) -> pa.RecordBatch:
@@ -240,7 +250,7 @@ def _encode_body(arrays: list[pa.Array]) -> tuple[int, Any]:
     return _STREAM, _stream(batch)
 
 
-def _decode_body(head: RunHead, body: Any, layouts: Mapping[int, Layout]) -> list[pa.Array]:
+def _decode_body(head: RunHead, body: Any, layouts: Mapping[int, KnownLayout]) -> list[pa.Array]:
     if head.body == _NO_BODY:
         return []
     if head.body == _STREAM:
@@ -250,7 +260,7 @@ def _decode_body(head: RunHead, body: Any, layouts: Mapping[int, Layout]) -> lis
     return list(pa.ipc.read_record_batch(pa.py_buffer(body), schema).columns)
 
 
-def _body_types(head: RunHead, layouts: Mapping[int, Layout]) -> tuple[pa.DataType, ...]:
+def _body_types(head: RunHead, layouts: Mapping[int, KnownLayout]) -> tuple[pa.DataType, ...]:
     numbers = (
         head.partition,
         head.seq,
@@ -268,7 +278,7 @@ def _body_types(head: RunHead, layouts: Mapping[int, Layout]) -> tuple[pa.DataTy
         if part.null == _SOME_NULL:
             types.append(pa.bool_())
         if part.null != _ALL_NULL:
-            types.extend(arrow_types(layouts[part.layout]))
+            types.extend(layouts[part.layout].types)
     if head.headers:
         types.append(HEADERS_ARROW)
     return tuple(types)
@@ -296,18 +306,17 @@ def _numbers(head: Numbers, count: int, arrays: Any) -> np.ndarray:
     return head.first + head.step * np.arange(count, dtype=np.int64)
 
 
-def _part(head: PartHead, count: int, arrays: Any, layouts: Mapping[int, Layout]) -> Part:
+def _part(head: PartHead, count: int, arrays: Any, layouts: Mapping[int, KnownLayout]) -> Part:
     if head.layout == _RAW:
         return RawPart(pa.nulls(count, pa.binary()) if head.null == _ALL_NULL else next(arrays))
-    layout = layouts[head.layout]
+    known = layouts[head.layout]
     if head.null == _ALL_NULL:
-        return TypedPart(
-            layout, [pa.nulls(count, a) for a in arrow_types(layout)], np.ones(count, bool)
-        )
+        nothing = [pa.nulls(count, a) for a in known.types]
+        return TypedPart(known.layout, nothing, np.ones(count, bool))
     null = None
     if head.null == _SOME_NULL:
         null = np.array(next(arrays).to_numpy(zero_copy_only=False), bool)
-    return TypedPart(layout, [next(arrays) for _ in layout.columns], null)
+    return TypedPart(known.layout, [next(arrays) for _ in known.types], null)
 
 
 def _int64(values: np.ndarray) -> np.ndarray:
@@ -318,23 +327,13 @@ def _canonical_part(part: Part) -> Part:
     if isinstance(part, RawPart):
         data = _plain(part.data, pa.binary())
         return part if data is part.data else RawPart(data)
-    types = arrow_types(part.layout)
-    arrays = [_plain(a, t) for a, t in zip(part.arrays, types, strict=True)]
+    known = know(part.layout)
+    arrays = [_plain(a, t) for a, t in zip(part.arrays, known.types, strict=True)]
     null = None if part.null is None else np.asarray(part.null, bool)
-    return TypedPart(part.layout, arrays, null)
+    return TypedPart(known.layout, arrays, null)
 
 
 def _plain(array: pa.Array, arrow_type: pa.DataType) -> pa.Array:
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     return array if array.type == arrow_type else array.cast(arrow_type)
-
-
-def has_dictionary(schema: pa.Schema) -> bool:
-    return any(_is_dictionary(f.type) for f in schema)
-
-
-def _is_dictionary(arrow_type: pa.DataType) -> bool:
-    if pa.types.is_dictionary(arrow_type):
-        return True
-    return any(_is_dictionary(arrow_type.field(i).type) for i in range(arrow_type.num_fields))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -15,11 +14,20 @@ import pyarrow as pa
 from millstream.errors import StoreError
 from millstream.serde.base import Layout, TypedPart
 from millstream.store.interfaces import Records, StatePart, StoreId, Topic
-from millstream.store.records import size_of, slice_records
-from millstream.store.sqlite.blobs import canonical, encode_rows, encode_run, number_offsets
+from millstream.store.records import slice_records
+from millstream.store.sqlite.blobs import (
+    SMALL_BYTES,
+    canonical,
+    encode_rows,
+    encode_rows_and_schema,
+    encode_run,
+    is_dictionary,
+    number_offsets,
+)
 from millstream.store.sqlite.cache import Run, TailCache
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.image import SEQ, Image, Log
+from millstream.store.sqlite.layouts import know
 from millstream.store.sqlite.pending import Action, Pending, PendingPart, PendingRun
 from millstream.store.sqlite.reader import Reader
 from millstream.store.sqlite.write import (
@@ -30,6 +38,7 @@ from millstream.store.sqlite.write import (
     write_tables,
 )
 
+RUN_ROWS = 128 << 10
 RUN_BYTES = 32 << 20
 """Longer runs and larger pieces of state are stored in several: SQLite takes 1 GB at most, and a
 reader need not decode more to get one record."""
@@ -63,12 +72,19 @@ class SqliteCommit(Reader):
     """
 
     def __init__(
-        self, host: Host, connection: Connection, image: Image, cache: TailCache, spill: bool
+        self,
+        host: Host,
+        connection: Connection,
+        image: Image,
+        cache: TailCache,
+        shape_hints: dict[int, int],
+        spill: bool,
     ) -> None:
         self._host = host
         self._connection = connection
         self._image = image.draft()
         self._cache = cache
+        self._shape_hints = shape_hints
         self._spill = spill
         self._pending = Pending()
         self._open = True
@@ -172,15 +188,12 @@ class SqliteCommit(Reader):
         self._check_partitions(log.topic, records.partition)
         offsets = _advance(log.offsets, records.partition)
         records.offset = number_offsets(records.partition, dict(enumerate(log.offsets)))
-        self._image.logs[topic_id] = replace(log, records=log.records + count, offsets=offsets)
+        self._image.logs[topic_id] = Log(log.topic, log.records + count, offsets)
         self._pending.touched.logs.add(topic_id)
         for part in (records.key, records.value):
             if isinstance(part, TypedPart):
                 self._know_layout(part.layout)
-        for start, stop in _cuts(count, size_of(records)):
-            piece = slice_records(records, start, stop)
-            head, body = encode_run(piece, self._image.layout_ids)
-            self._pending.add_run(topic_id, PendingRun(log.records + start, piece, head, body))
+        self._add_runs(topic_id, log.records, records)
         self._spill_over()
         return records
 
@@ -286,6 +299,18 @@ class SqliteCommit(Reader):
         # A frame cannot tell that a position is gone.
         self._pending.only_deltas = False
 
+    def _add_runs(self, topic: int, base: int, records: Records) -> None:
+        """Encode records, in halves of halves where they are too many for one run."""
+        count = len(records)
+        if count <= RUN_ROWS:
+            head, body = encode_run(records, self._image.layout_ids)
+            if len(body) <= RUN_BYTES or count == 1:
+                self._pending.add_run(topic, PendingRun(base, records, head, body))
+                return
+        half = count // 2
+        self._add_runs(topic, base, slice_records(records, 0, half))
+        self._add_runs(topic, base + half, slice_records(records, half, count))
+
     def _put(self, store: StoreId, page: int, rows: pa.RecordBatch, action: Action) -> None:
         if rows.num_rows == 0:
             self._current()
@@ -293,8 +318,9 @@ class SqliteCommit(Reader):
         store_id = self._store_id(store)
         for start, stop in _cuts(rows.num_rows, rows.nbytes):
             piece = rows.slice(start, stop - start)
-            told, body = encode_rows(piece)
-            shape = 0 if told else self._know_shape(rows.schema)
+            is_small = piece.nbytes < SMALL_BYTES
+            shape = self._know_shape(store_id, rows.schema) if is_small else 0
+            body = encode_rows(piece) if shape else encode_rows_and_schema(piece)
             self._pending.add_part(store_id, PendingPart(action, page, shape, body, piece))
             action = Action.DELTA
         self._spill_over()
@@ -310,15 +336,20 @@ class SqliteCommit(Reader):
         return store_id
 
     def _know_layout(self, layout: Layout) -> None:
-        if layout not in self._image.layout_ids:
+        known = know(layout)
+        if known not in self._image.layout_ids:
             layout_id = self._count("layout") + 1
-            self._image.add_layout(layout, layout_id)
+            self._image.add_layout(known, layout_id)
             self._pending.layouts.append(layout_id)
 
-    def _know_shape(self, schema: pa.Schema) -> int:
-        known = self._image.shape_ids.get(schema)
-        if known is not None:
+    def _know_shape(self, store: int, schema: pa.Schema) -> int:
+        """The id of a schema, or 0 where the rows must tell it themselves."""
+        known = self._image.find_shape(schema, self._shape_hints.get(store, 0))
+        if known:
+            self._shape_hints[store] = known
             return known
+        if any(is_dictionary(field.type) for field in schema):
+            return 0
         shape_id = self._count("shape") + 1
         self._image.add_shape(schema, shape_id)
         self._pending.shapes.append(shape_id)
@@ -345,6 +376,8 @@ class SqliteCommit(Reader):
 
 
 def _advance(offsets: tuple[int, ...], partition: np.ndarray) -> tuple[int, ...]:
+    if len(offsets) == 1:
+        return (offsets[0] + len(partition),)
     counts = np.bincount(partition, minlength=len(offsets)).tolist()
     return tuple(o + n for o, n in zip(offsets, counts, strict=True))
 
@@ -358,4 +391,4 @@ def _cuts(count: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _to_json(content: Any) -> str:
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(content, separators=(",", ":"))

@@ -30,6 +30,8 @@ _CHECKPOINT_PAGES = (16 << 20) // _PAGE_BYTES
 # gone the file is cut back to this size.
 _JOURNAL_LIMIT_BYTES = 64 << 20
 
+_LOG_PATIENCE_MS = 200
+
 _IDLE_READERS = 4
 
 
@@ -56,6 +58,7 @@ class Database:
         self._mutex = threading.Lock()
         self._idle: list[Connection] = []
         self._closed = False
+        self._log_limit = _JOURNAL_LIMIT_BYTES
         self._lock: WriterLock | None = None
         if read_only:
             self._check_exists()
@@ -97,6 +100,35 @@ class Database:
             self.writer.close()
         self.writer = self._open_writer()
         return self.writer
+
+    def bound_log(self) -> None:
+        """Keep the write-ahead log from growing without an end; called after each commit.
+
+        SQLite copies the log into the file every 16 MB, and begins it anew when nobody reads from
+        it. Where views overlap all the time, somebody always does. Then, for a moment, new views
+        are made to wait for the old ones. Should an old one not end, it is tried again each time
+        the log has doubled.
+        """
+        if self.writer is None or self.in_memory:
+            return
+        size = self._log_bytes()
+        if size <= self._log_limit:
+            return
+        try:
+            self.writer.run(f"PRAGMA busy_timeout = {_LOG_PATIENCE_MS}")
+            busy = self.writer.one("PRAGMA wal_checkpoint(RESTART)")
+            done = busy is not None and busy[0] == 0
+            self.writer.run(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        except StoreError:
+            # The commit itself is safe; what is wrong with the disk the next one will tell.
+            done = False
+        self._log_limit = _JOURNAL_LIMIT_BYTES if done else 2 * size
+
+    def _log_bytes(self) -> int:
+        try:
+            return os.stat(f"{self._file}-wal").st_size
+        except OSError:
+            return 0
 
     def close(self) -> None:
         """Close all connections that are not in use and let others write. Idempotent."""

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import msgspec
 import pyarrow as pa
 
-from millstream.serde.base import Layout
 from millstream.store.interfaces import Records
 from millstream.store.sqlite.blobs import decode_rows, decode_run
+from millstream.store.sqlite.layouts import KnownLayout
 
 MOST_ROWS = 64
 """A commit with more records and rows of state than this is not a small one."""
@@ -72,7 +72,7 @@ class FrameRun:
         count: int,
         records: Records | None = None,
         content: RunContent | None = None,
-        layouts: Mapping[int, Layout] | None = None,
+        layouts: Mapping[int, KnownLayout] | None = None,
     ) -> None:
         self.base = base
         self.count = count

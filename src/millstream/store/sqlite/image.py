@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from millstream.serde.base import Layout
 from millstream.store.interfaces import StoreId, Topic
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.frames import FramePart, FrameRun, Frames, decode_frame
-from millstream.store.sqlite.layouts import load_layout
+from millstream.store.sqlite.layouts import KnownLayout, know, load_layout
 
 NUMBER = "commit"
 SEQ = "seq"
@@ -32,7 +31,8 @@ class Image:
     """The small values that commit `number` left: never changed once that commit is published.
 
     A commit works on a copy (`draft`), which becomes the next image; so undoing it is forgetting
-    the copy. Entries and small values of states are kept as JSON text.
+    the copy. Entries and small values of states are kept as JSON text. `trash` tells that dropped
+    topics or stores have left rows to delete.
     """
 
     number: int = 0
@@ -43,11 +43,11 @@ class Image:
     entries: dict[str, dict[int, str]] = field(default_factory=dict)
     stores: dict[StoreId, int] = field(default_factory=dict)
     metas: dict[int, str] = field(default_factory=dict)
-    layouts: dict[int, Layout] = field(default_factory=dict)
-    layout_ids: dict[Layout, int] = field(default_factory=dict)
+    layouts: dict[int, KnownLayout] = field(default_factory=dict)
+    layout_ids: dict[KnownLayout, int] = field(default_factory=dict)
     shapes: dict[int, pa.Schema] = field(default_factory=dict)
-    shape_ids: dict[pa.Schema, int] = field(default_factory=dict)
     frames: Frames = field(default_factory=Frames)
+    trash: bool = False
 
     def draft(self) -> Image:
         """A copy for the next commit. What lies deeper than one dictionary, and the layouts and
@@ -70,7 +70,7 @@ class Image:
         self.counters[name] = value + by
         return value
 
-    def add_layout(self, layout: Layout, layout_id: int) -> None:
+    def add_layout(self, layout: KnownLayout, layout_id: int) -> None:
         """Know a layout, leaving the images that share the dictionaries as they are."""
         self.layouts = {**self.layouts, layout_id: layout}
         self.layout_ids = {**self.layout_ids, layout: layout_id}
@@ -78,7 +78,17 @@ class Image:
     def add_shape(self, schema: pa.Schema, shape_id: int) -> None:
         """Know a schema of rows of state, likewise."""
         self.shapes = {**self.shapes, shape_id: schema}
-        self.shape_ids = {**self.shape_ids, schema: shape_id}
+
+    def find_shape(self, schema: pa.Schema, guess: int = 0) -> int:
+        """The id of a schema, metadata included, or 0. Hashing one is slow, so a guess comes
+        first."""
+        known = self.shapes.get(guess)
+        if known is not None and schema.equals(known, check_metadata=True):
+            return guess
+        for shape_id, known in self.shapes.items():
+            if schema.equals(known, check_metadata=True):
+                return shape_id
+        return 0
 
 
 def commit_number(connection: Connection) -> int:
@@ -111,6 +121,7 @@ def load_image(connection: Connection, known: Image | None = None) -> Image:
         if meta is not None:
             image.metas[store_id] = meta
     _load_layouts(connection, image, known)
+    image.trash = bool(connection.all("SELECT 1 FROM trash LIMIT 1"))
     image.number = image.counters.get(NUMBER, 0)
     for number, body in connection.all("SELECT id, body FROM frame ORDER BY id"):
         _apply(image, number, body)
@@ -143,13 +154,12 @@ def _load_layouts(connection: Connection, image: Image, known: Image | None) -> 
     for layout_id, text in connection.all(
         "SELECT id, content FROM layout WHERE id > ?", (max(known.layouts, default=0),)
     ):
-        image.layouts[layout_id] = load_layout(text)
+        image.layouts[layout_id] = know(load_layout(text))
     for shape_id, content in connection.all(
         "SELECT id, content FROM shape WHERE id > ?", (max(known.shapes, default=0),)
     ):
         image.shapes[shape_id] = pa.ipc.read_schema(pa.py_buffer(content))
     image.layout_ids = {layout: i for i, layout in image.layouts.items()}
-    image.shape_ids = {schema: i for i, schema in image.shapes.items()}
 
 
 def _apply(image: Image, number: int, body: bytes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -13,10 +12,38 @@ from millstream.columns.arrow import arrow_type
 from millstream.serde.base import Layout
 
 
-@lru_cache(maxsize=1024)
-def arrow_types(layout: Layout) -> tuple[pa.DataType, ...]:
-    """The Arrow types of a layout's columns."""
-    return tuple(arrow_type(c.type) for c in layout.columns)
+class KnownLayout:
+    """A layout and the Arrow types of its columns; one object for all layouts that are equal.
+
+    Hashing a layout walks through all its columns, which a commit of one record cannot afford for
+    each part; these compare by identity.
+    """
+
+    __slots__ = ("layout", "types")
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.types: tuple[pa.DataType, ...] = tuple(arrow_type(c.type) for c in layout.columns)
+
+
+_known: dict[Layout, KnownLayout] = {}
+_by_identity: dict[int, tuple[Layout, KnownLayout]] = {}
+_MOST_IDENTITIES = 4096
+
+
+def know(layout: Layout) -> KnownLayout:
+    """The one object for this layout."""
+    found = _by_identity.get(id(layout))
+    # The entry keeps its layout alive, so that its identity is not given to another one.
+    if found is not None and found[0] is layout:
+        return found[1]
+    known = _known.get(layout)
+    if known is None:
+        known = _known.setdefault(layout, KnownLayout(layout))
+    if len(_by_identity) >= _MOST_IDENTITIES:
+        _by_identity.clear()
+    _by_identity[id(layout)] = (layout, known)
+    return known
 
 
 def dump_layout(layout: Layout) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from millstream.errors import StoreError
@@ -13,6 +14,19 @@ from millstream.store.sqlite.blobs import decode_rows, decode_run
 from millstream.store.sqlite.cache import Run, TailCache
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.image import SEQ, Image, Log
+
+
+@contextmanager
+def _damage(what: str) -> Iterator[None]:
+    """Turn whatever decoding raises into a StoreError: SQLite does not notice when the bytes of a
+    blob were altered on the disk."""
+    try:
+        yield
+    except Exception as error:
+        raise StoreError(
+            f"{what} cannot be decoded: {error}",
+            hint="The database file is damaged; restore it from a backup.",
+        ) from error
 
 
 class Reader:
@@ -106,7 +120,8 @@ class Reader:
                 hint="The database file is damaged; restore it from a backup.",
             )
         base, count, head, body = row
-        records = decode_run(head, body, count, self._image.layouts)
+        with _damage(f"record {ordinal} of topic {topic}"):
+            records = decode_run(head, body, count, self._image.layouts)
         self._cache.add_decoded(topic, base, records)
         return base, records
 
@@ -121,7 +136,9 @@ class Reader:
             self._current()
             row = self._connection.one("SELECT body FROM part WHERE id = ?", (part,))
             if row is not None:
-                yield StatePart(page, decode_rows(row[0], self._image.shapes.get(shape)))
+                with _damage(f"state {store}"):
+                    rows = decode_rows(row[0], self._image.shapes.get(shape))
+                yield StatePart(page, rows)
         for framed in self._image.frames.parts(store, self._image.number):
             if framed.page not in skip:
                 yield StatePart(framed.page, framed.rows)

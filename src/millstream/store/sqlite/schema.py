@@ -44,6 +44,8 @@ TABLES = (
     "CREATE UNIQUE INDEX part_place ON part (store, page, id)",
     "CREATE TABLE entry (kind TEXT NOT NULL, id INTEGER NOT NULL, content TEXT NOT NULL)",
     "CREATE UNIQUE INDEX entry_place ON entry (kind, id)",
+    # Dropped topics and stores whose runs and parts are still to be deleted, bit by bit.
+    "CREATE TABLE trash (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, owner INTEGER NOT NULL)",
     # A small commit, whole; `id` is the commit's number. Everything in it is newer than what the
     # other tables hold.
     "CREATE TABLE frame (id INTEGER PRIMARY KEY, body BLOB NOT NULL)",

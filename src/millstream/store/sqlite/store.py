@@ -38,6 +38,7 @@ class SqliteStore:
         self._database = Database(path, read_only=read_only, factory=factory)
         self._cache = TailCache()
         self._gate = Gate() if self._database.in_memory else None
+        self._shape_hints: dict[int, int] = {}
         self._turn = threading.Lock()
         self._commit: SqliteCommit | None = None
         self._committer = 0
@@ -77,7 +78,12 @@ class SqliteStore:
                 self._image = load_image(connection)
                 self._is_stale = False
             commit = SqliteCommit(
-                self, connection, self._image, self._cache, spill=self._gate is None
+                self,
+                connection,
+                self._image,
+                self._cache,
+                self._shape_hints,
+                spill=self._gate is None,
             )
         except BaseException:
             self._turn.release()
@@ -95,8 +101,7 @@ class SqliteStore:
         has_turn = self._turn.acquire(timeout=_PATIENCE_SECONDS)
         try:
             self._closed = True
-            with self.writing():
-                self._database.close()
+            self._database.close()
             self._cache.clear()
         finally:
             if has_turn:
@@ -117,6 +122,7 @@ class SqliteStore:
         try:
             if image is not None:
                 self._image = image
+                self._database.bound_log()
             else:
                 self._undo()
         finally:

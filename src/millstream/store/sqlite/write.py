@@ -7,10 +7,15 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
-from millstream.serde.base import Layout
 from millstream.store.interfaces import Records
 from millstream.store.records import concat_records, same_shape
-from millstream.store.sqlite.blobs import encode_rows, encode_run, has_dictionary
+from millstream.store.sqlite.blobs import (
+    SMALL_BYTES,
+    encode_rows,
+    encode_rows_and_schema,
+    encode_run,
+    is_dictionary,
+)
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.frames import (
     FrameContent,
@@ -23,7 +28,7 @@ from millstream.store.sqlite.frames import (
     encode_frame,
 )
 from millstream.store.sqlite.image import NUMBER, Image
-from millstream.store.sqlite.layouts import dump_layout
+from millstream.store.sqlite.layouts import KnownLayout, dump_layout
 from millstream.store.sqlite.pending import Action, Pending, PendingPart, PendingRun
 
 MERGE_FRAMES = 256
@@ -37,6 +42,11 @@ _INSERT_RUN = (
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_PART = "INSERT INTO part (store, page, shape, body) VALUES (?, ?, ?, ?)"
+
+SWEEP_BYTES = 16 << 20
+SWEEP_ROW_BYTES = 4096
+"""A commit into the tables deletes about so many bytes of what was dropped, each row counted as
+so many more."""
 
 NewRun = tuple[int, int, Records]
 """A run now in the tables: topic, ordinal of its first record, records."""
@@ -100,6 +110,8 @@ def write_tables(connection: Connection, image: Image, pending: Pending) -> list
     if frames.count:
         connection.run("DELETE FROM frame")
         image.frames = Frames()
+    if image.trash:
+        _sweep(connection, image)
     image.counters[NUMBER] = image.number
     _write_counters(connection, image, touched.counters | {NUMBER})
     return written
@@ -127,12 +139,13 @@ def _frame(image: Image, pending: Pending) -> FrameContent:
 
 def _write_removals(connection: Connection, image: Image, pending: Pending) -> None:
     """Before anything is added: a name may have been given to something new in this commit."""
-    for topic in pending.topics - image.logs.keys():
-        connection.run("DELETE FROM topic WHERE id = ?", (topic,))
-        connection.run("DELETE FROM run WHERE topic = ?", (topic,))
-    for store in pending.stores.difference(image.stores.values()):
-        connection.run("DELETE FROM store WHERE id = ?", (store,))
-        connection.run("DELETE FROM part WHERE store = ?", (store,))
+    gone = [("topic", i) for i in pending.topics - image.logs.keys()]
+    gone += [("store", i) for i in pending.stores.difference(image.stores.values())]
+    for kind, number in gone:
+        connection.run(f"DELETE FROM {kind} WHERE id = ?", (number,))
+    if gone:
+        connection.many("INSERT INTO trash (kind, owner) VALUES (?, ?)", gone)
+        image.trash = True
 
 
 def _write_topics(connection: Connection, image: Image, topics: Iterable[int]) -> None:
@@ -181,7 +194,7 @@ def _write_layouts(connection: Connection, image: Image, pending: Pending) -> No
     for layout in pending.layouts:
         connection.run(
             "INSERT OR REPLACE INTO layout (id, content) VALUES (?, ?)",
-            (layout, dump_layout(image.layouts[layout])),
+            (layout, dump_layout(image.layouts[layout].layout)),
         )
     for shape in pending.shapes:
         connection.run(
@@ -253,7 +266,7 @@ def _write_runs(
 
 
 def _write_merged(
-    connection: Connection, layouts: dict[Layout, int], topic: int, group: list[FrameRun]
+    connection: Connection, layouts: dict[KnownLayout, int], topic: int, group: list[FrameRun]
 ) -> NewRun:
     records = concat_records([run.records for run in group])
     head, body = encode_run(records, layouts)
@@ -270,6 +283,27 @@ def _insert_run(connection: Connection, topic: int, run: PendingRun) -> None:
     )
 
 
+def _sweep(connection: Connection, image: Image) -> None:
+    """Delete a bounded part of what dropped topics and stores have left: a gigabyte takes seconds,
+    which no commit should wait for."""
+    left = SWEEP_BYTES
+    for kind, owner in connection.all("SELECT kind, owner FROM trash ORDER BY id"):
+        table, column = ("run", "topic") if kind == "topic" else ("part", "store")
+        while True:
+            rows = connection.all(
+                f"SELECT id, length(body) FROM {table} WHERE {column} = ? LIMIT 64", (owner,)
+            )
+            if not rows:
+                connection.run("DELETE FROM trash WHERE kind = ? AND owner = ?", (kind, owner))
+                break
+            for number, size in rows:
+                connection.run(f"DELETE FROM {table} WHERE id = ?", (number,))
+                left -= size + SWEEP_ROW_BYTES
+                if left <= 0:
+                    return
+    image.trash = False
+
+
 def _merge_parts(
     connection: Connection, image: Image, store: int, parts: Sequence[FramePart]
 ) -> None:
@@ -279,8 +313,8 @@ def _merge_parts(
         pages.setdefault(part.page, []).append(part.rows)
     for page, batches in pages.items():
         for rows in _join_rows(batches):
-            told, body = encode_rows(rows)
-            shape = 0 if told else image.shape_ids[rows.schema]
+            shape = image.find_shape(rows.schema) if rows.nbytes < SMALL_BYTES else 0
+            body = encode_rows(rows) if shape else encode_rows_and_schema(rows)
             connection.run(_INSERT_PART, (store, page, shape, body))
 
 
@@ -289,7 +323,7 @@ def _join_rows(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
     if (
         len(batches) == 1
         or not len(schema)
-        or has_dictionary(schema)
+        or any(is_dictionary(field.type) for field in schema)
         or any(not b.schema.equals(schema, check_metadata=True) for b in batches)
     ):
         return batches
