@@ -54,10 +54,7 @@ class TokenCursor:
 
     def at_end(self) -> bool:
         """Whether the statement ends here."""
-        token = self._tokens[self._index]
-        return token.kind is TokenKind.END or (
-            token.kind is TokenKind.SYMBOL and token.value == ";"
-        )
+        return ends_statement(self._tokens[self._index])
 
     def at_name(self) -> bool:
         """Whether the token at hand can be a name."""
@@ -196,6 +193,13 @@ def is_name(token: Token) -> bool:
     if token.kind is TokenKind.QUOTED_NAME:
         return True
     return token.kind is TokenKind.WORD and token.value not in RESERVED
+
+
+def ends_statement(token: Token) -> bool:
+    """Whether a token is a semicolon or the end of the text."""
+    if token.kind is TokenKind.SYMBOL:
+        return token.value == ";"
+    return token.kind is TokenKind.END
 
 
 def closest(word: str, words: Iterable[str]) -> str | None:

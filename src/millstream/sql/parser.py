@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from millstream.sql import ast
+from millstream.sql.cursor import ends_statement
 from millstream.sql.definitions import DefinitionParser
 from millstream.sql.tokens import TokenKind
 from millstream.sql.words import VERBS
@@ -145,7 +146,7 @@ class StatementParser(DefinitionParser):
         following = self.ahead()
         if self.at_word("EXPLAIN"):
             raise self.error("EXPLAIN itself cannot be explained.")
-        ends = following.kind is TokenKind.END or following.value == ";"
+        ends = ends_statement(following)
         if self.at_word(*VERBS) and not ends:
             return ast.Explain(self._statement(), None, position=place)
         if not ends:
@@ -227,8 +228,12 @@ class StatementParser(DefinitionParser):
 
 def _is_extended(parser: StatementParser) -> bool:
     """Whether the word behind the one at hand is EXTENDED and ends the statement."""
-    following, end = parser.ahead(), parser.ahead(2)
-    return following.value == "EXTENDED" and (end.kind is TokenKind.END or end.value == ";")
+    following = parser.ahead()
+    return (
+        following.kind is TokenKind.WORD
+        and following.value == "EXTENDED"
+        and ends_statement(parser.ahead(2))
+    )
 
 
 _HANDLERS: dict[str, Callable[[StatementParser], ast.Statement]] = {

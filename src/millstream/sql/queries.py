@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from millstream.sql import ast
-from millstream.sql.cursor import closest, is_name
+from millstream.sql.cursor import closest, ends_statement, is_name
 from millstream.sql.expressions import ExpressionParser
 from millstream.sql.tokens import Token, TokenKind
 from millstream.sql.words import CLAUSES, UNITS, VERBS
@@ -303,45 +303,34 @@ class QueryParser(ExpressionParser):
         if not self.accept_word(word):
             return ()
         self.expect_word("BY")
-        if self.at_symbol("("):
-            whole_list = self._list_in_parentheses()
-            if whole_list is not None:
-                return whole_list
+        in_parentheses = self._at_list_in_parentheses()
+        if in_parentheses:
+            self.advance()
         items = [self.parse_value()]
         while self.accept_symbol(","):
             items.append(self.parse_value())
+        if in_parentheses:
+            self.expect_symbol(")")
         return tuple(items)
 
-    def _list_in_parentheses(self) -> tuple[ast.Expression, ...] | None:
-        """The list if one pair of parentheses holds all of it; None where `(a, b)` is not that,
-        but the start of an expression such as `(a) + b`."""
-        start = self._index
-        if not self._closes_clause(start):
-            return None
-        self.advance()
-        self.nest()
-        items = [self.parse_value()]
-        while self.accept_symbol(","):
-            items.append(self.parse_value())
-        self.unnest()
-        if len(items) == 1 and not self.at_symbol(")"):
-            self._index = start
-            return None
-        self.expect_symbol(")")
-        return tuple(items)
-
-    def _closes_clause(self, start: int) -> bool:
-        """Whether the parenthesis at `start` is closed where an expression cannot go on."""
-        depth = 0
-        for index in range(start, self._last):
+    def _at_list_in_parentheses(self) -> bool:
+        """Whether `(a, b)` starts here: a comma between the parentheses, and behind them nothing
+        that an expression could go on with. One value in parentheses is an expression anyway."""
+        depth, comma = 0, False
+        for index in range(self._index, self._last):
             token = self._tokens[index]
             if token.kind is not TokenKind.SYMBOL:
-                continue
-            if token.value == "(":
+                if depth == 0:
+                    return False
+            elif token.value in ("(", "["):
                 depth += 1
-            elif token.value == ")":
+            elif token.value in (")", "]"):
                 depth -= 1
                 if depth == 0:
                     after = self._tokens[index + 1]
-                    return after.kind in (TokenKind.WORD, TokenKind.END) or after.value == ";"
+                    return comma and (after.kind is TokenKind.WORD or ends_statement(after))
+            elif depth == 0:
+                return False
+            elif token.value == "," and depth == 1:
+                comma = True
         return False
