@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from millstream.errors import ParseError
-from millstream.sql import format_statement, parse_script, parse_statement
+from millstream.sql import format_statement, parse_columns, parse_script, parse_statement
+from millstream.sql.formatter import format_columns
 
 _STRING_OR_COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 # Refused for their syntax, though the expected type of the error does not say so.
@@ -20,14 +21,19 @@ def _without_comments(text: str) -> str:
     return _STRING_OR_COMMENT.sub(lambda m: m.group() if m.group()[0] == '"' else " ", text)
 
 
-def _cases(shared: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Each case's name, script (formats filled in) and expected error."""
+def _data(shared: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each case with its full name."""
     for folder in ("query-validation-tests", "rest-query-validation-tests"):
         for path in sorted((shared / "qtt" / folder).glob("*.json")):
             for case in json.loads(_without_comments(path.read_text(encoding="utf-8")))["tests"]:
-                script = "\n".join(case.get("statements", [])).replace("{FORMAT}", "JSON")
-                error = case.get("expectedException") or case.get("expectedError") or {}
-                yield f"{path.stem}: {case['name']}", script, error
+                yield f"{path.stem}: {case['name']}", case
+
+
+def _cases(shared: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Each case's name, script (formats filled in) and expected error."""
+    for name, case in _data(shared):
+        script = "\n".join(case.get("statements", [])).replace("{FORMAT}", "JSON")
+        yield name, script, case.get("expectedException") or case.get("expectedError") or {}
 
 
 def _is_syntax_error(error: dict[str, Any]) -> bool:
@@ -69,3 +75,28 @@ def test_what_is_wrong_by_intent_is_refused(shared: Path) -> None:
             accepted.append(name)
     assert not accepted, "\n".join(accepted)
     assert count > 10
+
+
+def test_every_expected_schema_is_read_and_written_back(shared: Path) -> None:
+    count = 0
+    for name, case in _data(shared):
+        for source in case.get("post", {}).get("sources", []):
+            if source.get("schema"):
+                count += 1
+                columns = parse_columns(source["schema"])
+                assert parse_columns(format_columns(columns)) == columns, name
+    assert count > 100
+
+
+def test_the_recipe_is_read(shared: Path) -> None:
+    page = (shared / "recipe" / "clickstream.txt").read_text(encoding="utf-8")
+    script = page[page.index("-- Stream of users") : page.index("Write the data out")]
+    kinds = [type(parsed.statement).__name__ for parsed in parse_script(script)]
+    assert kinds == [
+        "CreateConnector",
+        "CreateConnector",
+        "SetProperty",
+        "CreateSource",
+        "CreateSource",
+        *["CreateAsSelect"] * 5,
+    ]
