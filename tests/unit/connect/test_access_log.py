@@ -414,7 +414,7 @@ def test_what_is_no_readable_file(tmp_path: Path) -> None:
         with pytest.raises(ConnectorError):
             source_of(path).__enter__()
     with pytest.raises(ConnectorError, match="two different topics"):
-        source_of(tmp_path, topic="a", **{"users.topic": "a"}).__enter__()
+        source_of(tmp_path, None, topic="a", **{"users.topic": "a"}).__enter__()
 
 
 _PLAIN = re.compile(

@@ -48,7 +48,7 @@ def records(polls: list[Poll]) -> list[tuple[bytes, bytes]]:
 
 def values(quickstart: str, count: int, **options: str) -> list[dict[str, Any]]:
     """The first `count` values of a quickstart."""
-    poll = make(FixedClock(START_MS), quickstart=quickstart, **options).poll(count)
+    poll = make(FixedClock(START_MS), None, quickstart=quickstart, **options).poll(count)
     assert poll is not None
     return [json.loads(value) for _, value in records([poll])]
 
@@ -270,7 +270,7 @@ def test_a_larger_population() -> None:
 )
 def test_what_it_cannot_do_is_said(options: dict[str, str], words: str) -> None:
     with pytest.raises(ConnectorError, match=words):
-        make(FixedClock(), **options)
+        make(FixedClock(), None, **options)
 
 
 def test_option_defaults_are_those_of_the_original() -> None:
