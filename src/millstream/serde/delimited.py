@@ -11,6 +11,7 @@ written can be read; ksqlDB skips such a record.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import ascii_letters, digits
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,17 @@ import pyarrow.compute as pc
 from millstream import types as t
 from millstream.columns.arrow import nulls, true_mask, valid_mask
 from millstream.columns.java_text import doubles_to_text
-from millstream.serde.arrays import blank_out, null_where, nullify, utf8, with_missing
+from millstream.serde.arrays import (
+    blank_out,
+    holds_byte,
+    is_empty,
+    null_where,
+    nullify,
+    offsets_and_data,
+    text_scalar,
+    utf8,
+    with_missing,
+)
 from millstream.serde.base import Decoded, Decoder, Encoder, Failure, Layout
 from millstream.serde.csv_text import CsvError, CsvReader, needs_quotes
 from millstream.serde.json_encode import base64_texts, decimal_texts
@@ -28,6 +39,15 @@ from millstream.serde.text_columns import values_of
 
 _NAMED = {"SPACE": " ", "TAB": "\t"}
 _LINE_END_OR_QUOTE = '["\r\n]'
+_SPECIAL = tuple(b'"\r\n')
+_LAST_BLANK = 0x20
+_MARK, _EMPTY = text_scalar('"'), text_scalar("")
+_BYTES = np.arange(256)
+_QUOTED_HEADS = {
+    True: ~np.isin(_BYTES, np.frombuffer(f"{digits}{ascii_letters}".encode(), np.uint8)),
+    False: ord("#") >= _BYTES,
+}
+"""By the first byte, whether a text of the first column, or of another, is quoted."""
 
 
 class DelimitedFormat:
@@ -88,9 +108,11 @@ class DelimitedDecoder:
         if not self._columns:
             return Decoded([], null)
         texts = utf8(records)
-        plain = present & ~true_mask(pc.match_substring_regex(texts, _LINE_END_OR_QUOTE))
+        plain = present.copy()
+        if holds_byte(texts, *_SPECIAL):
+            plain &= ~true_mask(pc.match_substring_regex(texts, _LINE_END_OR_QUOTE))
         if len(self._columns) > 1:
-            plain &= ~true_mask(pc.equal(pc.binary_length(texts), 0))
+            plain &= ~is_empty(texts)
         failures: dict[int, str] = {}
         fields = self._split_plain(texts, plain, failures)
         self._split_others(texts, present & ~plain, fields, failures)
@@ -160,7 +182,7 @@ class DelimitedDecoder:
     ) -> list[pa.Array]:
         arrays: list[pa.Array] = []
         for index, (column, texts) in enumerate(zip(self._columns, fields, strict=True)):
-            empty = true_mask(pc.equal(pc.binary_length(texts), 0))
+            empty = is_empty(texts)
             array, bad = values_of(nullify(texts, empty), column.type)
             for row in bad:
                 found = texts[row].as_py()
@@ -190,13 +212,13 @@ class DelimitedEncoder:
                 return pa.nulls(length, pa.binary())
             null = with_missing(arrays[0], null)
         if not arrays:
-            lines = pa.repeat(pa.scalar(""), length)
+            lines = pa.repeat(_EMPTY, length)
         else:
             fields = [
                 self._fields(array, column.type, first=index == 0)
                 for index, (array, column) in enumerate(zip(arrays, self._columns, strict=True))
             ]
-            lines = pc.binary_join_element_wise(*fields, self._delimiter)
+            lines = pc.binary_join_element_wise(*fields, text_scalar(self._delimiter))
         return null_where(lines.cast(pa.binary()), null)
 
     def normalise(
@@ -208,21 +230,34 @@ class DelimitedEncoder:
                 return [], None if null is None else np.ones(len(null), bool)
             null = with_missing(arrays[0], null)
         read = [
-            nullify(a, true_mask(pc.equal(pc.binary_length(a), 0)))
-            if c.type in (t.STRING, t.BYTES)
-            else a
+            nullify(a, is_empty(a)) if c.type in (t.STRING, t.BYTES) else a
             for a, c in zip(arrays, self._columns, strict=True)
         ]
         return blank_out(read, null)
 
     def _fields(self, array: pa.Array, sql_type: t.SqlType, *, first: bool) -> pa.Array:
         texts = _texts(array, sql_type)
-        quoted = pc.match_substring_regex(texts, needs_quotes(self._delimiter, first=first))
-        if pc.any(quoted).as_py():
+        quoted = self._quoted(texts, first=first)
+        if quoted.any():
             doubled = pc.replace_substring(texts, '"', '""')
-            in_quotes = pc.binary_join_element_wise('"', doubled, '"', "")
-            texts = pc.if_else(quoted, in_quotes, texts)
-        return texts.fill_null("")
+            in_quotes = pc.binary_join_element_wise(_MARK, doubled, _MARK, _EMPTY)
+            texts = pc.if_else(pa.array(quoted), in_quotes, texts)
+        return texts.fill_null(_EMPTY) if texts.null_count else texts
+
+    def _quoted(self, texts: pa.Array, *, first: bool) -> np.ndarray:
+        """Which texts are written in quotes."""
+        delimiter = ord(self._delimiter)
+        if delimiter > 0x7F or holds_byte(texts, delimiter, *_SPECIAL):
+            pattern = needs_quotes(self._delimiter, first=first)
+            return true_mask(pc.match_substring_regex(texts, pattern))
+        # Without special characters inside, the first and the last byte decide.
+        offsets, data = offsets_and_data(texts)
+        filled = offsets[1:] > offsets[:-1]
+        quoted = np.full(len(texts), first)
+        heads, ends = data[offsets[:-1][filled]], data[offsets[1:][filled] - 1]
+        quoted[filled] = _QUOTED_HEADS[first][heads] | (ends <= _LAST_BLANK)
+        quoted &= valid_mask(texts)
+        return quoted
 
 
 def _texts(array: pa.Array, sql_type: t.SqlType) -> pa.Array:

@@ -12,13 +12,14 @@ import pyarrow.compute as pc
 
 from millstream import types as t
 from millstream.columns.arrow import nulls, true_mask
-from millstream.serde.arrays import nullify, offsets_and_data
+from millstream.serde.arrays import ZERO, equals, nullify, offsets_and_data
 from millstream.serde.text_columns import values_of
 
 _INTEGER = r"\A(?:0|-?[1-9][0-9]{0,17})\z"
 _NUMBER = r"\A-?(?:0|[1-9][0-9]{0,200})(?:\.[0-9]{1,200})?(?:[eE][+-]?[0-9]{1,3})?\z"
 _SCALAR = rf"{_NUMBER}|\A(?:true|false|null)\z"
 
+_LONGEST_NUMBER = 200
 _DIGIT, _MINUS, _POINT = 1, 2, 4
 _CLASS = np.zeros(256, np.uint8)
 _CLASS[ord("0") : ord("9") + 1] = _DIGIT
@@ -62,7 +63,7 @@ def _strings(texts: pa.Array, bare: np.ndarray) -> tuple[pa.Array, np.ndarray | 
     rows = np.flatnonzero(bare)
     found = texts.take(pa.array(rows))
     kept = true_mask(pc.match_substring_regex(found, rf"{_INTEGER}|\A(?:true|false)\z"))
-    empty = true_mask(pc.equal(found, "null"))
+    empty = equals(found, "null")
     unproven = np.zeros(len(texts), bool)
     unproven[rows[~kept & ~empty]] = True
     gone = unproven.copy()
@@ -71,9 +72,9 @@ def _strings(texts: pa.Array, bare: np.ndarray) -> tuple[pa.Array, np.ndarray | 
 
 
 def _booleans(texts: pa.Array, bare: np.ndarray) -> tuple[pa.Array, np.ndarray | None]:
-    true = true_mask(pc.equal(texts, "true")) & bare
-    false = true_mask(pc.equal(texts, "false")) & bare
-    empty = ~np.asarray(texts.is_valid()) | (true_mask(pc.equal(texts, "null")) & bare)
+    true = equals(texts, "true") & bare
+    false = equals(texts, "false") & bare
+    empty = ~np.asarray(texts.is_valid()) | (equals(texts, "null") & bare)
     unproven = ~(true | false | empty)
     return pa.array(true, mask=~(true | false)), unproven if unproven.any() else None
 
@@ -82,13 +83,13 @@ def _nothing(
     texts: pa.Array, bare: np.ndarray, sql_type: t.SqlType
 ) -> tuple[pa.Array, np.ndarray | None]:
     """A nested type: no scalar but null fits it."""
-    empty = true_mask(pc.equal(texts, "null")) & bare
+    empty = equals(texts, "null") & bare
     unproven = np.asarray(texts.is_valid()) & ~empty
     return nulls(sql_type, len(texts)), unproven if unproven.any() else None
 
 
 def _without_bare(texts: pa.Array, bare: np.ndarray) -> tuple[pa.Array, np.ndarray]:
-    unproven = bare & ~true_mask(pc.equal(texts, "null"))
+    unproven = bare & ~equals(texts, "null")
     return nullify(texts, bare), unproven
 
 
@@ -107,7 +108,7 @@ def _numbers(
 def _mixed_numbers(
     texts: pa.Array, bare: np.ndarray, sql_type: t.SqlType
 ) -> tuple[pa.Array, np.ndarray | None]:
-    empty = true_mask(pc.equal(texts, "null")) & bare
+    empty = equals(texts, "null") & bare
     number = true_mask(pc.match_substring_regex(texts, _NUMBER))
     unproven = bare & ~empty & ~number
     array, unproven_too = _checked(nullify(texts, empty | unproven), sql_type, unproven)
@@ -125,7 +126,7 @@ def _checked(
 def _positive_zero(array: pa.Array, bare: np.ndarray, sql_type: t.SqlType) -> pa.Array:
     if sql_type != t.DOUBLE or not bare.any():
         return array
-    positive = pc.add(array, 0.0)
+    positive = pc.add(array, ZERO)
     return positive if bare.all() else pc.if_else(pa.array(bare), positive, array)
 
 
@@ -135,7 +136,8 @@ def _all_plain_numbers(texts: pa.Array) -> bool:
     starts, ends = offsets[:-1], offsets[1:]
     if len(starts) == 0:
         return True
-    if texts.null_count or (ends - starts).min() < 1:
+    lengths = ends - starts
+    if texts.null_count or lengths.min() < 1 or lengths.max() > _LONGEST_NUMBER:
         return False
     used = _CLASS[data[starts[0] : ends[-1]]]
     if not used.all():

@@ -10,6 +10,7 @@ from millstream.serde.arrays import offsets_and_data
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
+_FEW = 16
 
 
 def murmur2(data: bytes) -> int:
@@ -35,9 +36,14 @@ def partition_of(keys: pa.Array, partitions: int) -> np.ndarray:
     """
     if partitions == 1 or len(keys) == 0:
         return np.zeros(len(keys), np.int32)
+    if len(keys) < _FEW:
+        hashes = [0 if key is None else murmur2(key) for key in keys.to_pylist()]
+        return np.array([(h & 0x7FFFFFFF) % partitions for h in hashes], np.int32)
     encoded = keys.dictionary_encode()
     chosen = (_murmur2_all(encoded.dictionary) & 0x7FFFFFFF) % np.uint32(partitions)
-    codes = encoded.indices.fill_null(len(chosen)).to_numpy(zero_copy_only=False)
+    codes = encoded.indices.fill_null(pa.scalar(len(chosen), pa.int32())).to_numpy(
+        zero_copy_only=False
+    )
     of_code: np.ndarray = np.append(chosen, 0).astype(np.int32)
     of_key: np.ndarray = of_code[codes]
     return of_key
