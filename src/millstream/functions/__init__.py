@@ -6,7 +6,21 @@ import importlib
 
 from millstream.functions.registry import Registry
 
-_FAMILIES = ("nulls",)
+_FAMILIES = (
+    "json_functions",
+    "times",
+    "url",
+    "regex",
+    "masks",
+    "binary",
+    "arrays",
+    "maps",
+    "table_functions",
+    "strings",
+    "numeric",
+    "trigonometry",
+    "nulls",
+)
 
 
 def default_registry() -> Registry:

@@ -113,7 +113,8 @@ class Variant:
     raised exception becomes null and a line in the processing log.
     `null_if_null`: any null argument gives null without a call. `deterministic`: where false, it is
     called once per row even with constant arguments (RANDOM, UUID). `takes_scalars`: the columnar
-    form also takes a `pa.Scalar` for an argument that is constant.
+    form also takes a `pa.Scalar` for an argument that is constant. `row_for` stands for `row`
+    where the work depends on the types: it gets the arguments' types and gives the row form.
     """
 
     parameters: tuple[Pattern, ...]
@@ -124,6 +125,7 @@ class Variant:
     null_if_null: bool = True
     deterministic: bool = True
     takes_scalars: bool = False
+    row_for: Callable[[Sequence[SqlType | None]], Callable[..., Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -70,6 +70,11 @@ class Call(Node):
         self.caught = tuple(caught)
         self.columns = frozenset().union(*(a.columns for a in arguments))
         self.variables = any(isinstance(a, LambdaArgument) or a.variables for a in arguments)
+        self._row_form = variant.row
+        if variant.row_for is not None:
+            self._row_form = variant.row_for(
+                [a.type if isinstance(a, Node) else a.body.type for a in arguments]
+            )
         self.lambdas = [a for a in arguments if isinstance(a, LambdaArgument)]
 
     # --- one row ---
@@ -96,8 +101,8 @@ class Call(Node):
     def _call(self, *values: Any) -> Any:
         if self.variant.null_if_null and None in values:
             return None
-        if self.variant.row is not None:
-            return self.variant.row(*values)
+        if self._row_form is not None:
+            return self._row_form(*values)
         assert self.variant.columnar is not None
         types = [a.type for a in self.arguments if isinstance(a, Node)]
         arrays = [build_array([v], s) for v, s in zip(values, types, strict=True)]
@@ -130,7 +135,7 @@ class Call(Node):
             try:
                 return self._by_column(operands, failed, frame.length)
             except Exception as error:
-                if self.variant.row is None:
+                if self._row_form is None:
                     return self._all_failed(failure_message(error), frame)
         return self._by_row(operands, failed, frame)
 

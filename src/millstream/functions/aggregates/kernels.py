@@ -40,9 +40,11 @@ class ColumnKernel(Protocol):
     """What an operator needs of an aggregate to compute whole columns.
 
     `exact`: states of disjoint rows can be combined in any grouping without changing a bit.
+    `stored_width`: how many columns a stored state has.
     """
 
     exact: bool
+    stored_width: int
 
     def initial(self, count: int) -> States:
         """Fresh states."""
@@ -107,6 +109,7 @@ class NumericKernel:
 
     def __init__(self, types: tuple[t.SqlType, ...], result: t.SqlType) -> None:
         self.types = types
+        self.stored_width = len(types)
         self.result_type = result
         self.dtypes = tuple(_DTYPES[x] for x in types)
         self.zero = tuple(False if x == t.BOOLEAN else 0 for x in types)
@@ -405,6 +408,7 @@ class RowKernel:
         self, aggregator: Aggregator, arguments: Sequence[t.SqlType], result: t.SqlType
     ) -> None:
         self.aggregator = aggregator
+        self.stored_width = len(aggregator.state_types)
         self.argument_types = tuple(arguments)
         self.result_type = result
 

@@ -100,9 +100,10 @@ class Correlation(RowAggregator):
         x, y, xx, yy, xy, n = state
         above = n * xy - x * y
         spread_x, spread_y = n * xx - x * x, n * yy - y * y
-        if not (spread_x > 0 and spread_y > 0):
-            return math.nan
-        return above / (math.sqrt(spread_x) * math.sqrt(spread_y))
+        below = spread_x * spread_y
+        if below > 0:
+            return above / math.sqrt(below)
+        return math.nan if below < 0 or above == 0 else math.copysign(math.inf, above)
 
     def _step(self, state: State, arguments: State, sign: int) -> State:
         if arguments[0] is None or arguments[1] is None:
