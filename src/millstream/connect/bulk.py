@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from millstream.connect.base import ConnectorError, Rejected, SinkRecords
 
+_LONGEST_ID = 512  # bytes, in Elasticsearch and in OpenSearch
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -90,9 +91,8 @@ def _document(
     if value is None and (operation.key_ignore or operation.on_null == "IGNORE"):
         bulk.skipped += 1
         return None
-    if key is None:
-        message = "The record has no key to be the document's id; see the option key.ignore."
-        bulk.rejected.append(reject_row(bulk.records, row, message))
+    if (problem := _problem_of_id(key)) is not None:
+        bulk.rejected.append(reject_row(bulk.records, row, problem))
         return None
     place = {"_index": index, "_id": key}
     if value is None:
@@ -106,6 +106,15 @@ def _document(
         head = msgspec.json.encode({"update": place})
         return b'%b\n{"doc":%b,"doc_as_upsert":true}\n' % (head, document)
     return b"%b\n%b\n" % (msgspec.json.encode({"index": place}), document)
+
+
+def _problem_of_id(key: str | None) -> str | None:
+    """Why a key cannot be an id. The server would refuse the whole call for it."""
+    if not key:
+        return "The record has no key to be the document's id; see the option key.ignore."
+    if len(key.encode()) > _LONGEST_ID:
+        return f"The key is longer than the {_LONGEST_ID} bytes that a document's id may have."
+    return None
 
 
 def _in_one_line(value: bytes, *, must_parse: bool) -> bytes | None:

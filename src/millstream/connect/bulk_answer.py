@@ -40,7 +40,8 @@ def judge_answer(status: int, content: bytes, bulk: Bulk, url: str) -> list[Reje
         )
     if status >= 400:
         raise ConnectorError(
-            f"The search server at {where} refused the call: HTTP {status}{_cause(content)}."
+            f"The search server at {where} refused the call: HTTP {status}{_cause(content)}.",
+            hint="Check the option 'connection.url' (host, port, path).",
         )
     answer = _decoded(content)
     if answer is None or not isinstance(answer.get("items"), list):

@@ -153,16 +153,23 @@ def test_documents_with_ids_of_their_place() -> None:
 def test_documents_with_ids_of_their_keys_and_deletes() -> None:
     server = Server()
     sink = server.sink(operation=Operation(key_ignore=False, on_null="DELETE"))
-    refused = sink.put(records('{"A":1}', None, "{}", keys=['q"k', "b", None]))
+    keys = ['q"k', "b", None, "", "é" * 256, "é" * 257]
+    refused = sink.put(records('{"A":1}', None, "{}", "{}", "{}", "{}", keys=keys))
     sink.close()
     assert server.calls == [
         [
             {"index": {"_index": "clicks", "_id": 'q"k'}},
             {"A": 1},
             {"delete": {"_index": "clicks", "_id": "b"}},
+            {"index": {"_index": "clicks", "_id": "é" * 256}},
+            {},
         ]
     ]
-    assert [(r.topic, r.record, r.place) for r in refused] == [("Clicks", b"{}", 7)]
+    assert [(r.topic, r.record, r.place) for r in refused] == [
+        ("Clicks", b"{}", 7),
+        ("Clicks", b"{}", 8),
+        ("Clicks", b"{}", 10),
+    ]
 
 
 def test_windows_belong_to_the_id() -> None:
