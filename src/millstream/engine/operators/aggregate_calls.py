@@ -1,0 +1,173 @@
+"""The aggregate calls of an operator: their kernels over segments of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+
+from millstream.columns import segments as sg
+from millstream.columns.batch import Batch
+from millstream.columns.segments import Segments
+from millstream.engine.operators.windows import AggregateCall, AggregateSpec
+from millstream.functions.aggregates.kernels import ColumnKernel, RowKernel, States, Values
+
+Prepared = list[list[Values]]
+"""Argument columns per call, as the call's kernel reads them."""
+
+
+@dataclass(slots=True)
+class Call:
+    """A call and its kernel; `row` computes the same from the same states, row after row."""
+
+    call: AggregateCall
+    kernel: ColumnKernel
+    row: RowKernel
+
+    def forced(self, row_wise: bool) -> bool:
+        """Whether the row form must stand in for a columnar kernel."""
+        return row_wise and self.kernel is not self.row
+
+    def as_rows(self, state: States) -> States:
+        """States of the kernel as states of the row form."""
+        packed = np.empty(len(state[0]), object)
+        for i in range(len(packed)):
+            packed[i] = self.kernel.unpack(state, i)
+        return [packed]
+
+    def as_columns(self, state: States) -> States:
+        """The opposite of `as_rows`."""
+        return self.kernel.pack(state[0].tolist())
+
+
+class AggregateCalls:
+    """All calls of an operator, with the columns that they read of its input."""
+
+    def __init__(self, spec: AggregateSpec) -> None:
+        self.calls: list[Call] = []
+        for call in spec.calls:
+            row = RowKernel(call.aggregator, (), call.result)
+            own = call.aggregator.kernel
+            self.calls.append(Call(call, cast(ColumnKernel, row if own is None else own), row))
+        self.kernels = [c.kernel for c in self.calls]
+
+    @property
+    def columnar(self) -> bool:
+        """Whether every call has a columnar kernel."""
+        return all(c.kernel is not c.row for c in self.calls)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every call's states can be combined in any grouping."""
+        return all(k.exact for k in self.kernels)
+
+    def prepare(self, batch: Batch, row_wise: bool = False) -> Prepared:
+        """The arguments of each call."""
+        values = batch.value_arrays
+        types = [c.type for c in batch.schema.value]
+        prepared = []
+        for bound in self.calls:
+            indices = bound.call.arguments
+            bound.row.argument_types = tuple(types[i] for i in indices)
+            kernel = bound.row if row_wise else bound.kernel
+            prepared.append(kernel.prepare([values[i] for i in indices]))
+        return prepared
+
+    # --- computing ----------------------------------------------------------------------------
+
+    def running(
+        self, states: list[States], values: Prepared, segments: Segments, row_wise: bool = False
+    ) -> tuple[list[States], list[States]]:
+        """Per call: the state after every row in segment order, and the last of each segment."""
+        every, final = [], []
+        for bound, state, columns in zip(self.calls, states, values, strict=True):
+            if bound.forced(row_wise):
+                rows, ends = bound.row.running(bound.as_rows(state), columns, segments)
+                every.append(bound.as_columns(rows))
+                final.append(bound.as_columns(ends))
+            else:
+                some, ends = bound.kernel.running(state, columns, segments)
+                every.append(some)
+                final.append(ends)
+        return every, final
+
+    def last(
+        self, states: list[States], values: Prepared, segments: Segments, row_wise: bool = False
+    ) -> list[States]:
+        """Per call: the last state of each segment."""
+        if row_wise:
+            return self.running(states, values, segments, True)[1]
+        return [
+            bound.kernel.last(state, columns, segments)
+            for bound, state, columns in zip(self.calls, states, values, strict=True)
+        ]
+
+    def signed(
+        self,
+        states: list[States],
+        values: Prepared,
+        sign: np.ndarray,
+        segments: Segments,
+        row_wise: bool = False,
+    ) -> list[States]:
+        """Per call: the state after every row, where rows of sign -1 are taken back."""
+        every = []
+        for bound, state, columns in zip(self.calls, states, values, strict=True):
+            if bound.forced(row_wise):
+                rows = bound.row.signed(bound.as_rows(state), columns, sign, segments)
+                every.append(bound.as_columns(rows))
+            else:
+                every.append(bound.kernel.signed(state, columns, sign, segments))
+        return every
+
+    def combine(
+        self, states: list[States], parts: list[States], segments: Segments
+    ) -> list[States]:
+        """Per call: states with the partial states of their segment's places merged in."""
+        return [
+            kernel.combine(state, part, segments)
+            for kernel, state, part in zip(self.kernels, states, parts, strict=True)
+        ]
+
+    def initial(self, count: int) -> list[States]:
+        """Fresh states of every call."""
+        return [k.initial(count) for k in self.kernels]
+
+    def results(self, states: list[States]) -> list[pa.Array]:
+        """One column per call."""
+        return [k.results(s) for k, s in zip(self.kernels, states, strict=True)]
+
+    # --- what aggregates remember across states -------------------------------------------------
+
+    def sequences(self) -> list[int]:
+        """How many rows each aggregate has numbered."""
+        return [int(getattr(c.call.aggregator, "sequence", 0)) for c in self.calls]
+
+    def restore_sequences(self, numbers: Sequence[int]) -> None:
+        """Go on numbering where the states' writer stopped."""
+        for bound, number in zip(self.calls, numbers, strict=True):
+            if number:
+                bound.call.aggregator.sequence = number  # type: ignore[attr-defined]
+
+
+def take_values(values: Prepared, rows: np.ndarray) -> Prepared:
+    """Argument columns at the given rows."""
+    return [[v.take(rows) for v in columns] for columns in values]
+
+
+def take_states(states: list[States], rows: np.ndarray) -> list[States]:
+    """States at the given places."""
+    return [[c[rows] for c in state] for state in states]
+
+
+def previous_states(
+    initial: list[States], running: list[States], segments: Segments
+) -> list[States]:
+    """The state before every row."""
+    return [
+        [sg.previous(i, r, segments) for i, r in zip(first, every, strict=True)]
+        for first, every in zip(initial, running, strict=True)
+    ]

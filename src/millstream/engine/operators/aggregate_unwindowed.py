@@ -1,0 +1,108 @@
+"""GROUP BY over a stream without a window: one row per key, for ever."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from millstream.columns import segments as sg
+from millstream.columns.batch import Batch, mask_or_none
+from millstream.engine.operators.aggregate_calls import (
+    AggregateCalls,
+    previous_states,
+    take_states,
+    take_values,
+)
+from millstream.engine.operators.aggregate_output import empty_changes, row_by_row, table_rows
+from millstream.engine.operators.base import Emission, StepContext
+from millstream.engine.operators.windows import AggregateSpec
+from millstream.engine.state.keyed import KeyedState
+from millstream.engine.state.slots import Rows
+from millstream.store.interfaces import Commit, StoreId, View
+
+
+class UnwindowedAggregation:
+    """States by key."""
+
+    def __init__(self, name: str, store: StoreId, spec: AggregateSpec) -> None:
+        self.name = name
+        self.spec = spec
+        self.calls = AggregateCalls(spec)
+        self.state = KeyedState(store, [c.type for c in spec.key], self.calls.kernels)
+        self._store = store
+
+    def step(self, batch: Batch, context: StepContext) -> Batch:
+        """Aggregate rows; gives changes of the result table."""
+        if len(batch) == 0:
+            return empty_changes(batch, self.spec.output, False)
+        if context.row_wise and len(batch) > 1:
+            return row_by_row(batch, context, self.step)
+        keys = batch.key_arrays
+        ids = self.state.keys.ids(keys, batch.partition)
+        segments = sg.by_code(ids)
+        slots = ids[segments.order[segments.starts]]
+        before = self.state.gather(slots)
+        values = take_values(self.calls.prepare(batch, context.row_wise), segments.order)
+        times = batch.rowtime[segments.order]
+        if context.emission is Emission.LAST:
+            states = self.calls.last(before.states, values, segments, context.row_wise)
+            rowtime = sg.segment_max(before.rowtime, times, segments)
+            last_row = segments.order[segments.ends]
+            by_row = np.argsort(last_row)
+            trigger: np.ndarray | None = last_row[by_row]
+            new, out_time = take_states(states, by_row), rowtime[by_row]
+            old, absent = take_states(before.states, by_row), ~before.live[by_row]
+        else:
+            every, states = self.calls.running(before.states, values, segments, context.row_wise)
+            times = sg.running_max(before.rowtime, times, segments)
+            rowtime = times[segments.ends]
+            back = sg.unsort(segments.order)
+            trigger = None
+            new, out_time = take_states(every, back), times[back]
+            old = take_states(previous_states(before.states, every, segments), back)
+            there = np.ones(len(batch), bool)
+            there[segments.starts] = before.live
+            absent = ~there[back]
+        self.state.scatter(slots, Rows(states, rowtime, np.ones(len(slots), bool), []))
+        if trigger is not None:
+            keys = [k.take(pa.array(trigger)) for k in keys]
+        return batch.derive(
+            trigger,
+            self.spec.output,
+            [*keys, *self.calls.results(new)],
+            rowtime=out_time,
+            old=self.calls.results(old),
+            old_null=mask_or_none(absent),
+        )
+
+    def write(self, commit: Commit) -> None:
+        """Write what changed."""
+        self.state.write(commit)
+        commit.put_state_meta(self._store, {"sequences": self.calls.sequences()})
+
+    def load(self, view: View) -> None:
+        """Read what was written."""
+        self.state.load(view)
+        meta = view.state_meta(self._store)
+        if meta:
+            self.calls.restore_sequences(meta["sequences"])
+
+    def rows(self) -> Batch:
+        """All rows of the table."""
+        return self._table(self.state.live())
+
+    def lookup(self, keys: list[pa.Array], start: int | None, end: int | None) -> Batch:
+        """The rows of some keys."""
+        ids = self.state.keys.index.find(keys)
+        return self._table(ids[self.state.is_live(ids)])
+
+    def _table(self, slots: np.ndarray) -> Batch:
+        found = self.state.gather(slots)
+        return table_rows(
+            self.spec.output,
+            self.state.keys.index.arrays(slots),
+            self.calls.results(found.states),
+            found.rowtime,
+            self.state.keys.partitions(slots),
+            None,
+        )

@@ -1,0 +1,406 @@
+"""GROUP BY over a stream in tumbling or hopping windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from millstream.columns import segments as sg
+from millstream.columns.batch import Batch, concat, mask_or_none
+from millstream.columns.segments import Segments
+from millstream.engine.operators.aggregate_calls import (
+    AggregateCalls,
+    Prepared,
+    previous_states,
+    take_states,
+    take_values,
+)
+from millstream.engine.operators.aggregate_output import (
+    empty_changes,
+    per_partition,
+    row_by_row,
+    table_rows,
+)
+from millstream.engine.operators.base import Emission, StepContext, StreamTimes
+from millstream.engine.operators.final import WindowClosing
+from millstream.engine.operators.windows import AggregateSpec, WindowSpec, windows_of
+from millstream.engine.state.pages import StoredKeys
+from millstream.engine.state.slots import Rows, joined_rows
+from millstream.engine.state.windowed import Located, WindowedState
+from millstream.functions.aggregates.kernels import States
+from millstream.store.interfaces import Commit, StoreId, View
+
+_MOST_WINDOWS_PER_SEGMENT = 64
+_SEGMENTS_PER_RETENTION = 64
+
+
+@dataclass(slots=True)
+class Expanded:
+    """Rows in the windows that take them, in order of row and then window.
+
+    `row` is the index in the batch, `start` the window's start.
+    """
+
+    row: np.ndarray
+    start: np.ndarray
+
+
+@dataclass(slots=True)
+class Updated:
+    """What a batch did to its groups (a key in a window): rows before and after."""
+
+    located: Located
+    start: np.ndarray
+    before: Rows
+    states: list[States]
+    rowtime: np.ndarray
+
+
+class WindowedAggregation:
+    """States by key and window."""
+
+    def __init__(self, name: str, store: StoreId, spec: AggregateSpec, window: WindowSpec) -> None:
+        self.name = name
+        self.spec = spec
+        self.window = window
+        self.calls = AggregateCalls(spec)
+        self.keys = StoredKeys([c.type for c in spec.key], store)
+        self.state = WindowedState(store, self.calls.kernels, _windows_per_segment(window))
+        self.times = StreamTimes()
+        self.observed = StreamTimes()
+        self.closing = WindowClosing(name, window)
+        self._store = store
+
+    # --- steps --------------------------------------------------------------------------------
+
+    def step(self, batch: Batch, context: StepContext) -> Batch:
+        """Aggregate rows; gives changes of the result table, or final rows of closed windows."""
+        if len(batch) == 0:
+            return empty_changes(batch, self.spec.output, True)
+        if context.row_wise and len(batch) > 1:
+            return row_by_row(batch, context, self.step)
+        stream_time = self.times.observe(batch.rowtime, batch.partition)
+        expanded = self._open_windows(batch, stream_time, context)
+        if self.spec.final:
+            return self._step_final(batch, expanded, stream_time, context)
+        if len(expanded.row) == 0:
+            return empty_changes(batch, self.spec.output, True)
+        ids = self.keys.ids(batch.key_arrays, batch.partition)
+        values = self.calls.prepare(batch, context.row_wise)
+        if context.emission is Emission.LAST:
+            output = self._step_last(batch, expanded, ids, values, context)
+        else:
+            output = self._step_all(batch, expanded, ids, values, context)
+        self._observe(batch, expanded)
+        self._expire()
+        return output
+
+    def _open_windows(
+        self, batch: Batch, stream_time: np.ndarray, context: StepContext
+    ) -> Expanded:
+        row, start = windows_of(batch.rowtime, self.window)
+        closed = start + (self.window.size_ms + self.window.grace_ms) <= stream_time[row]
+        late = int(np.count_nonzero(closed))
+        if late == 0:
+            return Expanded(row, start)
+        first = int(row[np.argmax(closed)])
+        context.note(
+            self.name,
+            "late",
+            f"{late} updates came after their window had closed",
+            int(batch.seq[first]),
+            late,
+        )
+        return Expanded(row[~closed], start[~closed])
+
+    def _step_all(
+        self,
+        batch: Batch,
+        expanded: Expanded,
+        ids: np.ndarray,
+        values: Prepared,
+        context: StepContext,
+    ) -> Batch:
+        segments = self._group(ids, expanded)
+        group = self._before(ids, expanded, segments)
+        source = expanded.row[segments.order]
+        every, states = self.calls.running(
+            group.before.states, take_values(values, source), segments, context.row_wise
+        )
+        times = sg.running_max(group.before.rowtime, batch.rowtime[source], segments)
+        group.states, group.rowtime = states, times[segments.ends]
+        self._store_group(group)
+        back = sg.unsort(segments.order)
+        there = np.ones(len(back), bool)
+        there[segments.starts] = group.before.live
+        old = previous_states(group.before.states, every, segments)
+        return self._changes(
+            batch,
+            expanded.row,
+            expanded.start,
+            take_states(every, back),
+            times[back],
+            take_states(old, back),
+            ~there[back],
+        )
+
+    def _step_last(
+        self,
+        batch: Batch,
+        expanded: Expanded,
+        ids: np.ndarray,
+        values: Prepared,
+        context: StepContext,
+    ) -> Batch:
+        segments = self._group(ids, expanded)
+        group = self._reduce(batch, expanded, ids, values, segments, context)
+        place = segments.order[segments.ends]
+        by_place = np.argsort(place)
+        return self._changes(
+            batch,
+            expanded.row[place[by_place]],
+            group.start[by_place],
+            take_states(group.states, by_place),
+            group.rowtime[by_place],
+            take_states(group.before.states, by_place),
+            ~group.before.live[by_place],
+        )
+
+    def _step_final(
+        self, batch: Batch, expanded: Expanded, stream_time: np.ndarray, context: StepContext
+    ) -> Batch:
+        observed = self.closing.observed(batch, expanded.row, expanded.start, self.observed)
+        if len(expanded.row):
+            ids = self.keys.ids(batch.key_arrays, batch.partition)
+            values = self.calls.prepare(batch, context.row_wise)
+            segments = self._group(ids, expanded)
+            self._reduce(batch, expanded, ids, values, segments, context)
+        closed = [
+            self._final_rows(batch, partition, rows, stream_time, observed, context)
+            for partition, rows in per_partition(batch.partition)
+        ]
+        self._observe(batch, expanded)
+        self._expire()
+        if len(closed) == 1:
+            return closed[0]
+        joined = concat(closed)
+        return joined.take(np.argsort(joined.order, kind="stable"))
+
+    # --- pieces -------------------------------------------------------------------------------
+
+    def _group(self, ids: np.ndarray, expanded: Expanded) -> Segments:
+        number = expanded.start // self.window.advance_ms
+        low = int(number.min())
+        count = int(number.max()) - low + 1
+        return sg.by_code(ids[expanded.row] * count + (number - low))
+
+    def _before(self, ids: np.ndarray, expanded: Expanded, segments: Segments) -> Updated:
+        heads = segments.order[segments.starts]
+        keys, start = ids[expanded.row[heads]], expanded.start[heads]
+        located = self.state.locate(keys, start // self.window.advance_ms)
+        before = self.state.gather(located)
+        return Updated(located, start, before, before.states, before.rowtime)
+
+    def _reduce(
+        self,
+        batch: Batch,
+        expanded: Expanded,
+        ids: np.ndarray,
+        values: Prepared,
+        segments: Segments,
+        context: StepContext,
+    ) -> Updated:
+        group = self._before(ids, expanded, segments)
+        source = expanded.row[segments.order]
+        group.states = self.calls.last(
+            group.before.states, take_values(values, source), segments, context.row_wise
+        )
+        group.rowtime = sg.segment_max(group.before.rowtime, batch.rowtime[source], segments)
+        self._store_group(group)
+        return group
+
+    def _store_group(self, group: Updated) -> None:
+        live = np.ones(len(group.start), bool)
+        self.state.scatter(group.located, Rows(group.states, group.rowtime, live, []))
+
+    def _changes(
+        self,
+        batch: Batch,
+        trigger: np.ndarray,
+        start: np.ndarray,
+        new: list[States],
+        rowtime: np.ndarray,
+        old: list[States],
+        absent: np.ndarray,
+    ) -> Batch:
+        index = pa.array(trigger)
+        return batch.derive(
+            trigger,
+            self.spec.output,
+            [*(k.take(index) for k in batch.key_arrays), *self.calls.results(new)],
+            rowtime=rowtime,
+            window_start=start,
+            window_end=start + self.window.size_ms,
+            old=self.calls.results(old),
+            old_null=mask_or_none(absent),
+        )
+
+    def _observe(self, batch: Batch, expanded: Expanded) -> None:
+        """Writing a window moves its partition's store to the window's start."""
+        if len(expanded.row):
+            self.observed.observe(expanded.start, batch.partition[expanded.row])
+
+    def _expire(self) -> None:
+        """Forget segments that no partition can see any more."""
+        known = [self.observed.get(int(p)) for p in self.observed.dump()]
+        if known:
+            oldest = min(known) - self.window.kept_ms
+            if oldest > 0:
+                self.state.drop_before(oldest // self.window.advance_ms)
+
+    # --- final results ------------------------------------------------------------------------
+
+    def _final_rows(
+        self,
+        batch: Batch,
+        partition: int,
+        rows: np.ndarray | None,
+        stream_time: np.ndarray,
+        observed: np.ndarray,
+        context: StepContext,
+    ) -> Batch:
+        mine = np.arange(len(batch)) if rows is None else rows
+        span = self.closing.advance(partition, int(stream_time[mine[-1]]))
+        if span is None:
+            return empty_changes(batch, self.spec.output, True)
+        ids, start, found = self._live(span, partition)
+        trigger = self.closing.trigger(start, stream_time[mine])
+        lost = start < observed[mine][trigger] - self.window.kept_ms
+        self.closing.note_lost(int(np.count_nonzero(lost)), context)
+        kept = np.flatnonzero(~lost)
+        order = self.closing.order(
+            trigger[kept], start[kept], self.keys.index.arrays(ids[kept]), self.spec
+        )
+        kept = kept[order]
+        ids, start, found = ids[kept], start[kept], found.take(kept)
+        values = self.calls.results(found.states)
+        return batch.derive(
+            mine[trigger[kept]],
+            self.spec.output,
+            [*self.keys.index.arrays(ids), *values],
+            rowtime=found.rowtime,
+            window_start=start,
+            window_end=start + self.window.size_ms,
+            old=self.calls.results(self.calls.initial(len(ids))),
+            old_null=mask_or_none(np.ones(len(ids), bool)),
+        )
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def rows(self) -> Batch:
+        """All visible rows of the table."""
+        ids, start, found = self._live(None, None)
+        return self._table(ids, start, found, np.lexsort((start, ids)))
+
+    def lookup(self, keys: list[pa.Array], start: int | None, end: int | None) -> Batch:
+        """The visible rows of some keys."""
+        wanted = self.keys.index.find(keys)
+        known = wanted[wanted >= 0]
+        advance = self.window.advance_ms
+        first = None if start is None else -(-start // advance)
+        last = None if end is None else end // advance
+        ids, starts, found = [], [], []
+        for segment in self.state.scan(first, last):
+            mine = segment.rows_of_keys(known, first, last)
+            ids.append(segment.ids[mine])
+            starts.append(segment.positions[mine] * advance)
+            found.append(segment.table.gather(mine))
+        every, at, rows = self._visible(ids, starts, found)
+        turn = np.full(len(self.keys.index), -1, np.int64)
+        turn[known[::-1]] = np.arange(len(known))[::-1]
+        return self._table(every, at, rows, np.lexsort((at, turn[every])))
+
+    def _live(
+        self, span: tuple[int, int] | None, partition: int | None
+    ) -> tuple[np.ndarray, np.ndarray, Rows]:
+        """Rows of the windows that start in `span`; the visible ones, or all of a partition."""
+        advance = self.window.advance_ms
+        first = None if span is None else -(-span[0] // advance)
+        last = None if span is None else span[1] // advance
+        ids, starts, found = [], [], []
+        for segment in self.state.scan(first, last):
+            slots = segment.live_slots(first, last)
+            if partition is not None:
+                slots = slots[self.keys.partitions(segment.ids[slots]) == partition]
+            ids.append(segment.ids[slots])
+            starts.append(segment.positions[slots] * advance)
+            found.append(segment.table.gather(slots))
+        if partition is not None:
+            return _joined(ids, starts, found, self.calls)
+        return self._visible(ids, starts, found)
+
+    def _visible(
+        self, ids: list[np.ndarray], starts: list[np.ndarray], found: list[Rows]
+    ) -> tuple[np.ndarray, np.ndarray, Rows]:
+        every, start, rows = _joined(ids, starts, found, self.calls)
+        partition = self.keys.partitions(every)
+        oldest = np.full(len(every), -1, np.int64)
+        for number in np.unique(partition).tolist():
+            oldest[partition == number] = self.observed.get(number) - self.window.kept_ms
+        seen = np.flatnonzero(start >= oldest)
+        return every[seen], start[seen], rows.take(seen)
+
+    def _table(self, ids: np.ndarray, start: np.ndarray, rows: Rows, order: np.ndarray) -> Batch:
+        ids, start, rows = ids[order], start[order], rows.take(order)
+        return table_rows(
+            self.spec.output,
+            self.keys.index.arrays(ids),
+            self.calls.results(rows.states),
+            rows.rowtime,
+            self.keys.partitions(ids),
+            (start, start + self.window.size_ms),
+        )
+
+    # --- persistence --------------------------------------------------------------------------
+
+    def write(self, commit: Commit) -> None:
+        """Write what changed."""
+        self.keys.write(commit)
+        self.state.write(commit)
+        commit.put_state_meta(
+            self._store,
+            {
+                "times": self.times.dump(),
+                "observed": self.observed.dump(),
+                "closed": self.closing.dump(),
+                "sequences": self.calls.sequences(),
+            },
+        )
+
+    def load(self, view: View) -> None:
+        """Read what was written."""
+        self.keys.load(view)
+        self.state.load(view)
+        meta = view.state_meta(self._store)
+        if meta:
+            self.times.restore(meta["times"])
+            self.observed.restore(meta["observed"])
+            self.closing.restore(meta["closed"])
+            self.calls.restore_sequences(meta["sequences"])
+
+
+def _windows_per_segment(window: WindowSpec) -> int:
+    """So many that a retention has about 64 segments, and a batch of a minute touches few."""
+    wanted = window.kept_ms // (_SEGMENTS_PER_RETENTION * window.advance_ms)
+    return int(min(max(wanted, 1), _MOST_WINDOWS_PER_SEGMENT))
+
+
+def _joined(
+    ids: list[np.ndarray], starts: list[np.ndarray], found: list[Rows], calls: AggregateCalls
+) -> tuple[np.ndarray, np.ndarray, Rows]:
+    if not ids:
+        none = np.empty(0, np.int64)
+        return none, none, Rows(calls.initial(0), none, np.empty(0, bool), [])
+    return np.concatenate(ids), np.concatenate(starts), joined_rows(found)

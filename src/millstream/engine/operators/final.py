@@ -1,0 +1,111 @@
+"""EMIT FINAL: when windows close, which of them are still known then, and in what order they go.
+
+A window closes when stream time reaches its end plus grace. What the store has expired by then (its
+start lies more than the retention before the newest window written) is lost.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from millstream import types as t
+from millstream.columns import arrow
+from millstream.columns.batch import Batch
+from millstream.engine.operators.aggregate_output import per_partition
+from millstream.engine.operators.base import StepContext, StreamTimes
+from millstream.engine.operators.windows import AggregateSpec, WindowSpec
+
+
+class WindowClosing:
+    """Up to where windows have closed, per partition."""
+
+    def __init__(self, name: str, window: WindowSpec) -> None:
+        self.name = name
+        self.window = window
+        self._closed: dict[int, int] = {}
+
+    def observed(
+        self, batch: Batch, row: np.ndarray, start: np.ndarray, store: StreamTimes
+    ) -> np.ndarray:
+        """Per row of the batch: the newest window that its partition's store has seen by then."""
+        result = np.full(len(batch), -1, np.int64)
+        np.maximum.at(result, row, start)
+        for partition, rows in per_partition(batch.partition):
+            mine = slice(None) if rows is None else rows
+            newest = np.maximum(np.maximum.accumulate(result[mine]), store.get(partition))
+            result[mine] = newest
+        return result
+
+    def advance(self, partition: int, stream_time: int) -> tuple[int, int] | None:
+        """Stream time has come this far: the first and last window start that close by it."""
+        close = stream_time - self.window.grace_ms
+        before = self._closed.get(partition)
+        if before is not None and close <= before:
+            return None
+        self._closed[partition] = close
+        first = 0 if before is None else max(0, before - self.window.size_ms + 1)
+        last = close - self.window.size_ms
+        return (first, last) if last >= first else None
+
+    def trigger(self, start: np.ndarray, stream_time: np.ndarray) -> np.ndarray:
+        """The first row (of one partition) at which each window is closed."""
+        due = start + (self.window.size_ms + self.window.grace_ms)
+        return np.searchsorted(stream_time, due, side="left")
+
+    def note_lost(self, count: int, context: StepContext) -> None:
+        """Say how many final results had expired before they could be given."""
+        if count:
+            context.note(
+                self.name,
+                "lost",
+                f"{count} final results had expired when their windows closed",
+                count=count,
+            )
+
+    def order(
+        self, trigger: np.ndarray, start: np.ndarray, keys: list[pa.Array], spec: AggregateSpec
+    ) -> np.ndarray:
+        """Final rows as a store that is ordered by time gives them: by row, window, key bytes."""
+        ranks = key_ranks(keys, [c.type for c in spec.key])
+        return np.lexsort((ranks, start, trigger))
+
+    def dump(self) -> dict[str, int]:
+        """What must survive a restart."""
+        return {str(k): v for k, v in self._closed.items()}
+
+    def restore(self, dumped: dict[str, int]) -> None:
+        """The opposite of `dump`."""
+        self._closed = {int(k): v for k, v in dumped.items()}
+
+
+def key_ranks(keys: list[pa.Array], types: list[t.SqlType]) -> np.ndarray:
+    """Ranks of keys in the order of their serialised bytes.
+
+    Single integers as big-endian words (negative ones last), single texts as UTF-8, several columns
+    one after the other.
+    """
+    count = len(keys[0]) if keys else 0
+    if count < 2:
+        return np.zeros(count, np.int64)
+    coded = [list(map(_sortable, arrow.to_python(k, x))) for k, x in zip(keys, types, strict=True)]
+    rows = list(zip(*coded, strict=True))
+    order = sorted(range(count), key=rows.__getitem__)
+    ranks = np.empty(count, np.int64)
+    ranks[order] = np.arange(count)
+    return ranks
+
+
+def _sortable(value: object) -> bytes:
+    match value:
+        case None:
+            return b""
+        case bool():
+            return b"\1" if value else b"\0"
+        case int():
+            return (value % (1 << 64)).to_bytes(8, "big")
+        case str():
+            return value.encode("utf-8", "surrogatepass")
+        case bytes():
+            return value
+    return repr(value).encode("utf-8", "surrogatepass")

@@ -1,0 +1,77 @@
+"""What an aggregation is made of: its calls, its window, and which windows a row falls into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from millstream.functions.registry import Aggregator
+from millstream.types import Column, Schema, SqlType
+
+
+class WindowKind(Enum):
+    """The kinds of windows."""
+
+    TUMBLING = "TUMBLING"
+    HOPPING = "HOPPING"
+    SESSION = "SESSION"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpec:
+    """A window. `size_ms` is the gap for SESSION; `advance_ms` equals the size for TUMBLING.
+
+    A window takes rows until stream time passes its end by `grace_ms`. `retention_ms` is how long
+    a window stays visible, counted back from the newest window that was written; at least size and
+    grace.
+    """
+
+    kind: WindowKind
+    size_ms: int
+    advance_ms: int
+    grace_ms: int
+    retention_ms: int
+
+    @property
+    def kept_ms(self) -> int:
+        """The retention that counts: never shorter than a window takes rows."""
+        return max(self.retention_ms, self.size_ms + self.grace_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateCall:
+    """One aggregate: how it computes, which value columns it reads, and its result's type."""
+
+    aggregator: Aggregator
+    arguments: tuple[int, ...]
+    result: SqlType
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateSpec:
+    """What to group by, what to compute, over which window. `output` has the key columns and one
+    value column per call. `final`: only final results, when a window closes."""
+
+    key: tuple[Column, ...]
+    calls: tuple[AggregateCall, ...]
+    window: WindowSpec | None
+    output: Schema
+    final: bool = False
+
+
+def windows_of(rowtime: np.ndarray, window: WindowSpec) -> tuple[np.ndarray, np.ndarray]:
+    """The windows that each row falls into: row numbers and window starts, oldest window first.
+
+    Windows are aligned to the epoch and hold [start, start + size).
+    """
+    size, advance = window.size_ms, window.advance_ms
+    first = np.maximum(0, (rowtime - size + advance) // advance * advance)
+    if size == advance:
+        return np.arange(len(rowtime)), first
+    count = (rowtime - first) // advance + 1
+    row = np.repeat(np.arange(len(rowtime)), count)
+    before = np.cumsum(count) - count
+    step = np.arange(len(row)) - np.repeat(before, count)
+    return row, first[row] + step * advance

@@ -1,0 +1,77 @@
+"""State by key: a key's number is its slot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from millstream.columns import segments as sg
+from millstream.engine.state.pages import PAGE_BITS, Pages, StoredKeys, columns_of, rows_of
+from millstream.engine.state.slots import Rows, SlotTable
+from millstream.functions.aggregates.kernels import ColumnKernel
+from millstream.store.interfaces import Commit, StoreId, View
+from millstream.types import SqlType
+
+
+class KeyedState:
+    """One row of states per key, in pages of 64 k keys."""
+
+    def __init__(
+        self, store: StoreId, types: Sequence[SqlType], kernels: Sequence[ColumnKernel]
+    ) -> None:
+        self.keys = StoredKeys(types, store)
+        self._table = SlotTable(kernels)
+        self._pages = Pages(store)
+
+    def gather(self, slots: np.ndarray) -> Rows:
+        """The rows of some keys."""
+        self._table.extend(len(self.keys.index))
+        return self._table.gather(slots)
+
+    def scatter(self, slots: np.ndarray, rows: Rows) -> None:
+        """Set the rows of some keys, which are distinct."""
+        self._table.scatter(slots, rows)
+
+    def live(self) -> np.ndarray:
+        """The keys that have a row, in order of first occurrence."""
+        return self._table.live()
+
+    def is_live(self, slots: np.ndarray) -> np.ndarray:
+        """Which of the keys have a row; -1 has none."""
+        return self._table.is_live(slots)
+
+    def write(self, commit: Commit) -> None:
+        """Write new keys and changed rows."""
+        self.keys.write(commit)
+        changed = self._table.changed()
+        if len(changed) == 0:
+            return
+        for page in range(int(changed[0]) >> PAGE_BITS, (int(changed[-1]) >> PAGE_BITS) + 1):
+            low, high = page << PAGE_BITS, (page + 1) << PAGE_BITS
+            mine = changed[np.searchsorted(changed, low) : np.searchsorted(changed, high)]
+            if len(mine):
+                self._pages.write(
+                    commit,
+                    page,
+                    self._rows(mine),
+                    min(high, self._table.size) - low,
+                    lambda low=low, high=high: self._rows(self._table.live(low, high)),  # type: ignore[misc]
+                )
+
+    def load(self, view: View) -> None:
+        """Read keys and rows."""
+        self.keys.load(view)
+        parts = [rows for _, rows in self._pages.read(view)]
+        if not parts:
+            return
+        columns = columns_of(parts)
+        _, last = sg.last_of_each(columns[0].to_numpy())
+        picked = pa.array(last)
+        slots = columns[0].to_numpy()[last]
+        self._table.extend(len(self.keys.index))
+        self._table.restore(slots, [c.take(picked) for c in columns[1:]])
+
+    def _rows(self, slots: np.ndarray) -> pa.RecordBatch:
+        return rows_of([pa.array(slots), *self._table.stored(slots)])

@@ -1,0 +1,274 @@
+"""State by key and position in time, in segments: a batch touches few, and expiry drops whole ones.
+
+A position is a window's number or a session's start; a segment holds `span` positions. Segments
+that nothing touched for a while are kept as compressed Arrow and come back when they are touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from millstream.columns import segments as sg
+from millstream.columns.hash_index import HashIndex
+from millstream.engine.state.pages import PAGE_BITS, Pages, columns_of, rows_of
+from millstream.engine.state.slots import Rows, SlotTable, fresh_rows
+from millstream.functions.aggregates.kernels import ColumnKernel
+from millstream.store.interfaces import Commit, StoreId, View
+
+_BLOCK_BITS = 20
+_HOT_SEGMENTS = 32
+_FREEZE_ROWS = 4096
+
+
+class Segment:
+    """The rows of some neighbouring positions."""
+
+    def __init__(self, kernels: Sequence[ColumnKernel], extra: int) -> None:
+        self.index = HashIndex()
+        self.ids = np.empty(0, np.int64)
+        self.positions = np.empty(0, np.int64)
+        self.table = SlotTable(kernels, extra)
+        self.touched = 0
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def slots(self, code: np.ndarray, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """The slots of codes, which are distinct; unknown ones are added."""
+        before = len(self.index)
+        slots = self.index.find_or_insert(code)
+        count = len(self.index)
+        if count > before:
+            self._reserve(count)
+            fresh = slots >= before
+            self.ids[slots[fresh]] = ids[fresh]
+            self.positions[slots[fresh]] = positions[fresh]
+            self.table.extend(count)
+        return slots
+
+    def live_slots(self, first: int | None, last: int | None) -> np.ndarray:
+        """The slots of rows at positions from `first` to `last`."""
+        slots = self.table.live()
+        at = self.positions[slots]
+        if first is not None:
+            slots, at = slots[at >= first], at[at >= first]
+        return slots if last is None else slots[at <= last]
+
+    def rows_of_keys(self, ids: np.ndarray, first: int | None, last: int | None) -> np.ndarray:
+        """The slots of the rows of some keys at positions from `first` to `last`."""
+        slots = self.live_slots(first, last)
+        return slots[np.isin(self.ids[slots], ids)]
+
+    def stored(self, slots: np.ndarray) -> pa.RecordBatch:
+        """Rows as a part of a page; a slot's number is part of its row, and never changes."""
+        columns = [pa.array(slots), pa.array(self.ids[slots]), pa.array(self.positions[slots])]
+        return rows_of([*columns, *self.table.stored(slots)])
+
+    def _reserve(self, count: int) -> None:
+        if count > len(self.ids):
+            size = max(count, 2 * len(self.ids), 64)
+            self.ids = np.resize(self.ids, size)
+            self.positions = np.resize(self.positions, size)
+
+
+@dataclass(slots=True)
+class Located:
+    """Where some (key, position) pairs are: per segment, which pairs and their slots."""
+
+    count: int
+    parts: list[tuple[Segment, np.ndarray | None, np.ndarray]]
+
+
+class WindowedState:
+    """All segments of one operator."""
+
+    def __init__(
+        self, store: StoreId, kernels: Sequence[ColumnKernel], span: int, extra: int = 0
+    ) -> None:
+        self.kernels = tuple(kernels)
+        self.span = span
+        self.extra = extra
+        self._pages = Pages(store)
+        self._segments: dict[int, Segment] = {}
+        self._cold: dict[int, list[pa.RecordBatch]] = {}
+        self._changed: set[int] = set()
+        self._dropped: set[int] = set()
+        self._clock = 0
+
+    # --- access -------------------------------------------------------------------------------
+
+    def locate(self, ids: np.ndarray, positions: np.ndarray, insert: bool = True) -> Located:
+        """Find pairs, which are distinct; unknown ones are added, or left out if not `insert`."""
+        self._clock += 1
+        parts = []
+        for number, some in self._split(positions):
+            mine, at = (ids, positions) if some is None else (ids[some], positions[some])
+            segment = self._open(number, insert)
+            if segment is None:
+                continue
+            code = self._code(number, mine, at)
+            if insert:
+                parts.append((segment, some, segment.slots(code, mine, at)))
+                continue
+            slots = segment.index.find(code)
+            known = np.flatnonzero(slots >= 0)
+            if len(known):
+                parts.append((segment, known if some is None else some[known], slots[known]))
+        return Located(len(ids), parts)
+
+    def gather(self, located: Located) -> Rows:
+        """The rows of the pairs; those that are not there are fresh."""
+        if len(located.parts) == 1 and located.parts[0][1] is None:
+            segment, _, slots = located.parts[0]
+            return segment.table.gather(slots)
+        result = fresh_rows(self.kernels, located.count, self.extra)
+        for segment, some, slots in located.parts:
+            rows = segment.table.gather(slots)
+            at = slice(None) if some is None else some
+            for state, values in zip(result.states, rows.states, strict=True):
+                for column, part in zip(state, values, strict=True):
+                    column[at] = part
+            result.rowtime[at], result.live[at] = rows.rowtime, rows.live
+            for column, part in zip(result.extra, rows.extra, strict=True):
+                column[at] = part
+        return result
+
+    def scatter(self, located: Located, rows: Rows) -> None:
+        """Set the rows of the pairs."""
+        for segment, some, slots in located.parts:
+            segment.table.scatter(slots, rows if some is None else rows.take(some))
+
+    def numbers(self) -> list[int]:
+        """The segments that there are, ascending."""
+        return sorted({*self._segments, *self._cold})
+
+    def scan(self, first: int | None = None, last: int | None = None) -> list[Segment]:
+        """The segments of the positions from `first` to `last`, oldest first."""
+        low = None if first is None else first // self.span
+        high = None if last is None else last // self.span
+        found = []
+        for number in self.numbers():
+            if (low is None or number >= low) and (high is None or number <= high):
+                segment = self._open(number, False)
+                if segment is not None:
+                    found.append(segment)
+        return found
+
+    def drop_before(self, position: int) -> None:
+        """Forget the segments whose every position is below."""
+        limit = position // self.span
+        for number in [n for n in (*self._segments, *self._cold) if n < limit]:
+            self.drop(number)
+
+    def drop(self, number: int) -> None:
+        """Forget a segment."""
+        self._segments.pop(number, None)
+        self._cold.pop(number, None)
+        self._changed.discard(number)
+        self._dropped.add(number)
+
+    # --- persistence ---------------------------------------------------------------------------
+
+    def write(self, commit: Commit) -> None:
+        """Write what changed; then let segments go cold that nothing touched for a while."""
+        for number in sorted(self._dropped):
+            for page in self._pages.pages(number << _BLOCK_BITS, (number + 1) << _BLOCK_BITS):
+                self._pages.drop(commit, page)
+        self._dropped.clear()
+        for number in sorted(self._changed):
+            self._write_segment(commit, number, self._segments[number])
+        self._changed.clear()
+        self._cool()
+
+    def load(self, view: View) -> None:
+        """Read all segments; they stay cold until something touches them."""
+        self._segments.clear()
+        self._cold.clear()
+        for page, rows in self._pages.read(view):
+            self._cold.setdefault(page >> _BLOCK_BITS, []).append(rows)
+
+    # --- inside --------------------------------------------------------------------------------
+
+    def _code(self, number: int, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        return np.asarray(ids * self.span + (positions - number * self.span))
+
+    def _split(self, positions: np.ndarray) -> list[tuple[int, np.ndarray | None]]:
+        if len(positions) == 0:
+            return []
+        numbers = positions // self.span
+        first, last = int(numbers.min()), int(numbers.max())
+        if first == last:
+            return [(first, None)]
+        groups = sg.by_code(numbers)
+        ends = np.append(groups.starts[1:], len(positions))
+        return [
+            (int(numbers[groups.order[start]]), groups.order[start:end])
+            for start, end in zip(groups.starts.tolist(), ends.tolist(), strict=True)
+        ]
+
+    def _open(self, number: int, insert: bool) -> Segment | None:
+        segment = self._segments.get(number)
+        if segment is None:
+            parts = self._cold.pop(number, None)
+            if parts is None and not insert:
+                return None
+            segment = Segment(self.kernels, self.extra)
+            if parts is not None:
+                self._thaw(number, segment, parts)
+            self._segments[number] = segment
+        segment.touched = self._clock
+        if insert:
+            self._changed.add(number)
+        return segment
+
+    def _thaw(self, number: int, segment: Segment, parts: list[pa.RecordBatch]) -> None:
+        columns = columns_of([_expanded(p) for p in parts])
+        _, last = sg.last_of_each(columns[0].to_numpy())
+        last = last[np.argsort(columns[0].to_numpy()[last])]
+        slot, ids, positions = (c.to_numpy()[last] for c in columns[:3])
+        segment.slots(self._code(number, ids, positions), ids, positions)
+        segment.table.restore(slot, [c.take(pa.array(last)) for c in columns[3:]])
+
+    def _write_segment(self, commit: Commit, number: int, segment: Segment) -> None:
+        changed = segment.table.changed()
+        if len(changed) == 0:
+            return
+        for block in np.unique(changed >> PAGE_BITS).tolist():
+            start, end = block << PAGE_BITS, min(len(segment), (block + 1) << PAGE_BITS)
+            self._pages.write(
+                commit,
+                (number << _BLOCK_BITS) + block,
+                segment.stored(changed[(changed >= start) & (changed < end)]),
+                end - start,
+                lambda start=start, end=end: segment.stored(np.arange(start, end)),  # type: ignore[misc]
+            )
+
+    def _cool(self) -> None:
+        """Compress segments beyond the most recently touched ones."""
+        if len(self._segments) <= _HOT_SEGMENTS:
+            return
+        by_touch = sorted(self._segments.items(), key=lambda item: -item[1].touched)
+        for number, segment in by_touch[_HOT_SEGMENTS:]:
+            if segment.touched < self._clock and len(segment) >= _FREEZE_ROWS:
+                self._cold[number] = [_compressed(segment.stored(np.arange(len(segment))))]
+                del self._segments[number]
+
+
+def _compressed(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch of one binary value: the rows as an LZ4 stream."""
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_stream(sink, rows.schema, options=options) as writer:
+        writer.write_batch(rows)
+    return pa.RecordBatch.from_arrays([pa.array([sink.getvalue().to_pybytes()])], ["stream"])
+
+
+def _expanded(rows: pa.RecordBatch) -> pa.RecordBatch:
+    if rows.schema.names != ["stream"]:
+        return rows
+    with pa.ipc.open_stream(rows.column(0)[0].as_buffer()) as reader:
+        return reader.read_next_batch()

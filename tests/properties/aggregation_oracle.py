@@ -1,0 +1,162 @@
+"""Aggregations one row after the other, in plain Python: what the operators must equal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from millstream import types as t
+from millstream.engine.operators.windows import AggregateCall, AggregateSpec, WindowSpec
+from millstream.functions.aggregates import ALL
+from millstream.functions.registry import Aggregator
+
+KEY = (("K", t.STRING),)
+VALUE = (("I", t.INTEGER), ("B", t.BIGINT), ("D", t.DOUBLE), ("S", t.STRING))
+FUNCTIONS = {f.name: f for f in ALL}
+
+Row = tuple[Any, ...]
+"""(key, int, bigint, double, string)"""
+
+
+def make(name: str, *types: t.SqlType) -> Aggregator:
+    """An aggregate for argument types."""
+    for variant in FUNCTIONS[name].variants:
+        fixed = [p for p in variant.parameters if isinstance(p, t.SqlType)]
+        if len(variant.parameters) == len(types) and all(p in types for p in fixed):
+            return variant.make(types, [])
+    raise AssertionError(name)
+
+
+COLUMNAR = [
+    ("COUNT", ()),
+    ("COUNT", (0,)),
+    ("SUM", (0,)),
+    ("SUM", (1,)),
+    ("SUM", (2,)),
+    ("MIN", (0,)),
+    ("MAX", (1,)),
+    ("MIN", (2,)),
+    ("MAX", (2,)),
+    ("AVG", (0,)),
+    ("AVG", (2,)),
+]
+EXACT = [c for c in COLUMNAR if c not in (("SUM", (2,)), ("AVG", (2,)))]
+OBJECTS = [("COLLECT_LIST", (3,)), ("MAX", (3,)), ("LATEST_BY_OFFSET", (1,)), ("COUNT", ())]
+UNDOABLE = [c for c in COLUMNAR if c[0] not in ("MIN", "MAX")]
+
+
+def spec_of(
+    calls: Sequence[tuple[str, tuple[int, ...]]],
+    window: WindowSpec | None = None,
+    final: bool = False,
+) -> AggregateSpec:
+    """A specification of calls, each a name and the value columns that it reads."""
+    made = []
+    for name, indices in calls:
+        aggregator = make(name, *(VALUE[i][1] for i in indices))
+        made.append(AggregateCall(aggregator, indices, _result(name, indices)))
+    output = t.Schema.of(KEY, [(f"R{i}", c.result) for i, c in enumerate(made)])
+    return AggregateSpec(output.key, tuple(made), window, output, final)
+
+
+def _result(name: str, indices: tuple[int, ...]) -> t.SqlType:
+    if name == "COUNT":
+        return t.BIGINT
+    if name == "AVG":
+        return t.DOUBLE
+    own = VALUE[indices[0]][1]
+    return t.Array(own) if name == "COLLECT_LIST" else own
+
+
+class Oracle:
+    """Windows (or none) one row after the other, straight from the rules."""
+
+    def __init__(self, spec: AggregateSpec) -> None:
+        self.spec = spec
+        self.window = spec.window
+        self.states: dict[tuple[str, int], tuple[list[Row], int]] = {}
+        self.time: dict[int, int] = {}
+        self.newest: dict[int, int] = {}
+        self.closed: dict[int, int] = {}
+        self.partition: dict[str, int] = {}
+        self.late = 0
+        self.lost = 0
+
+    def results(self, rows: Sequence[Row]) -> tuple[Any, ...]:
+        """What the calls give for these rows."""
+        out = []
+        for call in self.spec.calls:
+            state = call.aggregator.initial()
+            for row in rows:
+                state = call.aggregator.add(state, tuple(row[1 + i] for i in call.arguments))
+            value = call.aggregator.result(state)
+            out.append(value.hex() if isinstance(value, float) else value)
+        return tuple(out)
+
+    def step(self, place: int, row: Row, rowtime: int, partition: int) -> list[tuple[Any, ...]]:
+        """The changes that a row causes."""
+        if self.window is None:
+            return [self._update(place, row, rowtime, 0, None)]
+        size, advance, grace = (
+            self.window.size_ms,
+            self.window.advance_ms,
+            self.window.grace_ms,
+        )
+        self.partition[row[0]] = partition
+        now = self.time[partition] = max(self.time.get(partition, -1), rowtime)
+        out = []
+        start = max(0, (rowtime - size + advance) // advance * advance)
+        while start <= rowtime:
+            if start + size + grace > now:
+                out.append(self._update(place, row, rowtime, start, (start, start + size)))
+                self.newest[partition] = max(self.newest.get(partition, -1), start)
+            else:
+                self.late += 1
+            start += advance
+        return self._final(place, now - grace, partition) if self.spec.final else out
+
+    def _update(
+        self, place: int, row: Row, rowtime: int, start: int, window: tuple[int, int] | None
+    ) -> tuple[Any, ...]:
+        rows, newest = self.states.get((row[0], start), ([], -1))
+        old = self.results(rows) if rows else None
+        rows = [*rows, row]
+        newest = max(newest, rowtime)
+        self.states[(row[0], start)] = (rows, newest)
+        return (place, (row[0],), window, newest, self.results(rows), old)
+
+    def _final(self, place: int, close: int, partition: int) -> list[tuple[Any, ...]]:
+        assert self.window is not None
+        size, before = self.window.size_ms, self.closed.get(partition)
+        if before is not None and close <= before:
+            return []
+        self.closed[partition] = close
+        out = []
+        for (key, start), (rows, newest) in sorted(
+            self.states.items(), key=lambda s: (s[0][1], s[0][0])
+        ):
+            if self.partition[key] != partition:
+                continue
+            if (before is not None and start + size <= before) or start + size > close:
+                continue
+            if start < self.newest[partition] - self.window.kept_ms:
+                self.lost += 1
+                continue
+            out.append((place, (key,), (start, start + size), newest, self.results(rows), None))
+        return out
+
+
+def coalesced(changes: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """First old to last new per key and window, at the last one's place; nothing from nothing."""
+    first: dict[Any, Any] = {}
+    last: dict[Any, int] = {}
+    for i, change in enumerate(changes):
+        first.setdefault(change[1:3], change[5])
+        last[change[1:3]] = i
+    out = []
+    for i in sorted(last.values()):
+        change = changes[i]
+        old = first[change[1:3]]
+        if change[4] is not None or old is not None:
+            out.append((*change[:5], old))
+    return out

@@ -1,0 +1,194 @@
+"""Aggregations equal a plain oracle: any cut, both emissions, both paths, after a restart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millstream.columns.batch import Batch
+from millstream.engine.operators.aggregate import AggregateOperator
+from millstream.engine.operators.base import Emission, StepContext
+from millstream.engine.operators.windows import AggregateSpec, WindowKind, WindowSpec
+from millstream.store.interfaces import StoreId
+from tests.properties.aggregation_oracle import (
+    COLUMNAR,
+    EXACT,
+    KEY,
+    OBJECTS,
+    VALUE,
+    Oracle,
+    Row,
+    coalesced,
+    spec_of,
+)
+from tests.unit.engine.fakes import FakeStore, batch_of, changes
+
+STORE = StoreId(1, "aggregate", "hash")
+ALL, LAST = Emission.ALL, Emission.LAST
+
+ints = st.none() | st.integers(-5, 5) | st.sampled_from([2**31 - 1, -(2**31)])
+longs = st.none() | st.integers(-5, 5) | st.sampled_from([2**63 - 1, -(2**63)])
+doubles = st.none() | st.sampled_from([0.0, -0.0, float("nan"), 1e17, 0.1]) | st.floats(-9, 9)
+texts = st.none() | st.sampled_from(["", "a", "b", "\U0001f600", "\uffff"])
+rows = st.tuples(st.sampled_from("abc"), ints, longs, doubles, texts)
+
+
+@st.composite
+def inputs(draw: Any) -> tuple[list[Row], list[int], list[int], list[int]]:
+    """Rows, row times that mostly grow, partitions by key, and where to cut."""
+    some = draw(st.lists(rows, min_size=1, max_size=25))
+    steps = draw(st.lists(st.integers(-40, 25), min_size=len(some), max_size=len(some)))
+    now, times = 0, []
+    for step in steps:
+        now = max(0, now + step)
+        times.append(now)
+    split = draw(st.booleans())
+    partitions = [ord(r[0]) % 2 if split else 0 for r in some]
+    cuts = draw(st.lists(st.integers(1, len(some)), max_size=3))
+    return some, times, partitions, sorted({*cuts, len(some)})
+
+
+windows = st.builds(
+    lambda size, advance, grace, more: WindowSpec(
+        WindowKind.TUMBLING if advance == size else WindowKind.HOPPING,
+        size,
+        advance,
+        grace,
+        size + grace + more,
+    ),
+    st.sampled_from([10, 30]),
+    st.sampled_from([5, 10]),
+    st.sampled_from([0, 7, 1000]),
+    st.sampled_from([0, 20]),
+)
+calls = st.sampled_from([COLUMNAR, EXACT, [("COUNT", ())], OBJECTS])
+
+
+def _batches(
+    data: tuple[list[Row], list[int], list[int], list[int]],
+) -> list[Batch]:
+    some, times, partitions, cuts = data
+    return [
+        batch_of(KEY, VALUE, some[a:b], times[a:b], partitions[a:b], a)
+        for a, b in zip([0, *cuts], cuts, strict=False)
+    ]
+
+
+def _whole(data: tuple[list[Row], list[int], list[int], list[int]]) -> Batch:
+    return batch_of(KEY, VALUE, *data[:3])
+
+
+def _expected(
+    spec: AggregateSpec, data: tuple[list[Row], list[int], list[int], list[int]]
+) -> tuple[list[list[tuple[Any, ...]]], Oracle]:
+    """The oracle's changes, cut as the data says."""
+    oracle = Oracle(spec)
+    some, times, partitions, cuts = data
+    out = [
+        [c for i in range(a, b) for c in oracle.step(i, some[i], times[i], partitions[i])]
+        for a, b in zip([0, *cuts], cuts, strict=False)
+    ]
+    return out, oracle
+
+
+def _count(context: StepContext, kind: str) -> int:
+    return sum(n.count for n in context.notes if n.kind == kind)
+
+
+@given(inputs(), st.none() | windows, calls, st.booleans(), st.sampled_from([ALL, LAST]))
+def test_any_cut_equals_the_oracle(
+    data: tuple[list[Row], list[int], list[int], list[int]],
+    window: WindowSpec | None,
+    which: list[tuple[str, tuple[int, ...]]],
+    row_wise: bool,
+    emission: Emission,
+) -> None:
+    spec = spec_of(which, window)
+    expected, oracle = _expected(spec, data)
+    context = StepContext(emission, row_wise)
+    operator = AggregateOperator("aggregate", STORE, spec_of(which, window))
+    for part, batch in zip(expected, _batches(data), strict=True):
+        got = changes(operator.step(batch, context))
+        assert got == (part if emission is ALL else coalesced(part))
+    assert _count(context, "late") == oracle.late
+    visible = {
+        (c[1], c[2]): c[3:5]
+        for part in expected
+        for c in part
+        if c[2] is None or c[2][0] >= oracle.newest[oracle.partition[c[1][0]]] - _kept(window)
+    }
+    assert {(r[1], r[2]): r[3:5] for r in changes(operator.rows())} == visible
+
+
+def _kept(window: WindowSpec | None) -> int:
+    assert window is not None
+    return window.kept_ms
+
+
+@given(inputs(), st.none() | windows, calls, st.booleans())
+def test_a_restart_in_the_middle_changes_nothing(
+    data: tuple[list[Row], list[int], list[int], list[int]],
+    window: WindowSpec | None,
+    which: list[tuple[str, tuple[int, ...]]],
+    final: bool,
+) -> None:
+    final = final and window is not None
+    expected, _ = _expected(spec_of(which, window, final), data)
+    store = FakeStore()
+    for part, batch in zip(expected, _batches(data), strict=True):
+        operator = AggregateOperator("aggregate", STORE, spec_of(which, window, final))
+        operator.load(store)  # type: ignore[arg-type]
+        assert changes(operator.step(batch, StepContext())) == part
+        before = changes(operator.rows())
+        operator.write(store)  # type: ignore[arg-type]
+        again = AggregateOperator("aggregate", STORE, spec_of(which, window, final))
+        again.load(store)  # type: ignore[arg-type]
+        assert changes(again.rows()) == before
+
+
+@given(inputs(), windows, calls, st.booleans(), st.sampled_from([ALL, LAST]))
+def test_final_results_equal_the_oracle(
+    data: tuple[list[Row], list[int], list[int], list[int]],
+    window: WindowSpec,
+    which: list[tuple[str, tuple[int, ...]]],
+    row_wise: bool,
+    emission: Emission,
+) -> None:
+    spec = spec_of(which, window, True)
+    expected, oracle = _expected(spec, data)
+    context = StepContext(emission, row_wise)
+    operator = AggregateOperator("aggregate", STORE, spec_of(which, window, True))
+    for part, batch in zip(expected, _batches(data), strict=True):
+        assert changes(operator.step(batch, context)) == part
+    assert _count(context, "lost") == oracle.lost
+    assert _count(context, "late") == oracle.late
+
+
+@given(inputs(), windows)
+def test_lookups_find_what_all_rows_hold(
+    data: tuple[list[Row], list[int], list[int], list[int]], window: WindowSpec
+) -> None:
+    operator = AggregateOperator("aggregate", STORE, spec_of(COLUMNAR, window))
+    operator.step(_whole(data), StepContext())
+    everything = changes(operator.rows())
+    keys = batch_of(KEY, (), [("b",), ("zz",), ("a",)], [0, 0, 0]).key_arrays
+    found = changes(operator.lookup(keys, 10, 30))
+    assert found == [r for k in "ba" for r in everything if r[1] == (k,) and 10 <= r[2][0] <= 30]
+
+
+@pytest.mark.parametrize("rows_a_batch", [1, 7])
+def test_what_is_written_follows_what_changed(rows_a_batch: int) -> None:
+    operator = AggregateOperator("aggregate", STORE, spec_of([("COUNT", ())]))
+    store = FakeStore()
+    many = [(f"k{i}", None, None, None, None) for i in range(5000)]
+    operator.step(batch_of(KEY, VALUE, many, [0] * 5000), StepContext())
+    operator.write(store)  # type: ignore[arg-type]
+    store.rows_written = 0
+    for i in range(20):
+        few = [(f"k{i}", None, None, None, None)] * rows_a_batch
+        operator.step(batch_of(KEY, VALUE, few, [0] * rows_a_batch), StepContext())
+        operator.write(store)  # type: ignore[arg-type]
+    assert store.rows_written == 20
