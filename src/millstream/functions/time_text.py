@@ -14,12 +14,10 @@ DAY_MS = 86_400_000
 _DAYS_PER_ERA = 146_097
 _EPOCH_SHIFT_DAYS = 719_468
 
-_TIMESTAMP = re.compile(
-    r"(?P<year>[+-]?\d{4,})(?:-(?P<month>\d{1,2})(?:-(?P<day>\d{1,2})"
-    r"(?:T(?:(?P<hour>\d{1,2})(?::(?P<minute>\d{1,2})(?::(?P<second>\d{1,2})"
-    r"(?:[.,](?P<fraction>\d{1,9}))?)?)?)?)?)?)?(?P<zone>Z|[+-]\d{2}:?\d{2})?\Z",
-    re.ASCII,
-)
+_DATE = re.compile(r"(\d{4}|-\d{4,}|\+\d{5,})-(\d{2})-(\d{2})\Z", re.ASCII)
+_FULL_TIME = re.compile(r"(\d{2}):(\d{2}):(\d{2})\.(\d{3})\Z", re.ASCII)
+_ZONE = re.compile(r"([+-])(\d{1,2})(?::?(\d{2}))?\Z", re.ASCII)
+_NO_TIME = "00:00:00.000"
 _TIME = re.compile(r"(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\Z", re.ASCII)
 _MONTH_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
@@ -60,35 +58,55 @@ def parse_timestamp(text: str) -> int:
     """Milliseconds since 1970 of a timestamp or a leading part of one; UTC unless it has a zone.
 
     `2020`, `2020-01-02`, `2020-01-02T03`, `2020-01-02T03:04:05.678+0200`; ValueError otherwise.
+    What the time of day lacks is filled up with zeros, digit by digit: `T1` is ten o'clock.
     """
-    match = _TIMESTAMP.match(text)
+    date, marker, rest = text.partition("T")
+    if not marker:
+        return _days_of(_completed(date), text) * DAY_MS
+    sign = "+" if "+" in rest else "-"
+    time, found, offset = rest.partition(sign)
+    time = time.removesuffix("Z")
+    match = _FULL_TIME.match(time + _NO_TIME[len(time) :])
     if match is None:
         raise ValueError(f"'{text}' is not a timestamp like 2020-01-31T12:59:59.123")
-    part = match.groupdict()
-    year, month, day = int(part["year"]), int(part["month"] or 1), int(part["day"] or 1)
-    hour, minute, second = (int(part[k] or 0) for k in ("hour", "minute", "second"))
-    if not 1 <= month <= 12 or not 1 <= day <= days_in_month(year, month):
-        raise ValueError(f"'{text}' names a day that does not exist")
-    if hour > 23 or minute > 59 or second > 59:
+    hour, minute, second, ms = map(int, match.groups())
+    midnight = (hour, minute, second, ms) == (24, 0, 0, 0)
+    if (hour > 23 and not midnight) or minute > 59 or second > 59:
         raise ValueError(f"'{text}' names a time of day that does not exist")
-    ms = int((part["fraction"] or "").ljust(3, "0")[:3])
     of_day = ((hour * 60 + minute) * 60 + second) * 1000 + ms
-    return days_from_civil(year, month, day) * DAY_MS + of_day - _zone_ms(part["zone"])
+    zone_ms = _zone_ms(sign + offset, text) if found else 0
+    return _days_of(date, text, clamp=True) * DAY_MS + of_day - zone_ms
 
 
-def _zone_ms(zone: str | None) -> int:
-    if zone is None or zone == "Z":
-        return 0
-    ms = (int(zone[1:3]) * 60 + int(zone[-2:])) * 60_000
-    return -ms if zone[0] == "-" else ms
+def _completed(date: str) -> str:
+    """A year or a month filled up to its first day."""
+    return date + ("-01-01", "-01", "")[min(date.lstrip("-").count("-"), 2)]
+
+
+def _days_of(date: str, text: str, *, clamp: bool = False) -> int:
+    match = _DATE.match(date)
+    if match is None:
+        raise ValueError(f"'{text}' is not a date like 2020-01-31")
+    year, month, day = map(int, match.groups())
+    if not 1 <= month <= 12 or not 1 <= day <= 31:
+        raise ValueError(f"'{text}' names a day that does not exist")
+    last = days_in_month(year, month)
+    if day > last and not clamp:
+        raise ValueError(f"'{text}' names a day that does not exist")
+    return days_from_civil(year, month, min(day, last))
+
+
+def _zone_ms(zone: str, text: str) -> int:
+    match = _ZONE.match(zone)
+    if match is None:
+        raise ValueError(f"'{text}' has a zone that is not like +0200")
+    ms = (int(match[2]) * 60 + int(match[3] or 0)) * 60_000
+    return -ms if match[1] == "-" else ms
 
 
 def parse_date(text: str) -> int:
-    """Days since 1970 of a date or a leading part of one; a time of day must be midnight."""
-    days, rest = divmod(parse_timestamp(text), DAY_MS)
-    if rest:
-        raise ValueError(f"'{text}' is not a date like 2020-01-31")
-    return days
+    """Days since 1970 of a date or a leading part of one; ValueError otherwise."""
+    return _days_of(_completed(text), text)
 
 
 def parse_time(text: str) -> int:

@@ -10,6 +10,7 @@ from millstream import types as t
 from millstream.functions.java_time import java_time_format
 from millstream.functions.registry import ScalarFunction, UnitOfTime, Variant
 from millstream.functions.runtime import now_ms
+from millstream.functions.simple_date import simple_date_format
 from millstream.functions.time_text import DAY_MS
 from millstream.functions.zones import offset_ms, zone_of
 
@@ -47,10 +48,10 @@ def _parse_date(text: str, pattern: str) -> int:
 
 
 def _parse_date_only(text: str, pattern: str) -> int:
-    form = java_time_format(pattern)
-    if form.letters() & set("ahKkHmsSAnN"):
-        raise ValueError(f"the pattern '{pattern}' of a date has a time of day")
-    return form.parse_days(text)
+    days, rest = divmod(simple_date_format(pattern).parse_ms(text), DAY_MS)
+    if rest:
+        raise ValueError(f"'{text}' has a time of day, and is to be a date")
+    return days
 
 
 def _parse_time(text: str, pattern: str) -> int:

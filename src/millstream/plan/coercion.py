@@ -15,8 +15,17 @@ from dataclasses import replace
 from typing import Any
 
 from millstream import types as t
+from millstream.columns.java_text import decimal_to_text, double_to_text
 from millstream.errors import SemanticError
-from millstream.functions.time_text import parse_date, parse_time, parse_timestamp
+from millstream.functions.time_text import (
+    DAY_MS,
+    format_date,
+    format_time,
+    format_timestamp,
+    parse_date,
+    parse_time,
+    parse_timestamp,
+)
 from millstream.plan import typed
 
 TIME_TYPES: tuple[t.SqlType, ...] = (t.DATE, t.TIME, t.TIMESTAMP)
@@ -82,10 +91,17 @@ def common_of(source: t.SqlType, target: t.SqlType, *, lax: bool = False) -> t.S
             return widen_decimals(as_decimal(source), target)
         return target
     if source == t.STRING:
-        if target in TIME_TYPES or (lax and target == t.BOOLEAN):
+        if target in TIME_TYPES or target == t.BYTES or (lax and target == t.BOOLEAN):
             return target
         return target if lax and target_rank is not None else None
+    if lax and target == t.STRING and _has_text(source):
+        return target
     return _common_of_nested(source, target, lax)
+
+
+def _has_text(sql_type: t.SqlType) -> bool:
+    """Whether a literal of the type may stand where text is needed."""
+    return sql_type == t.BOOLEAN or sql_type in TIME_TYPES or rank(sql_type) is not None
 
 
 def _common_of_nested(source: t.SqlType, target: t.SqlType, lax: bool) -> t.SqlType | None:
@@ -140,13 +156,14 @@ def _common_with(item: typed.Expression, target: t.SqlType) -> t.SqlType:
         return t.Map(_common_inside(keys, target.key), _common_inside(values, target.value))
     if isinstance(item, typed.MakeStruct) and isinstance(target, t.Struct):
         return _common_struct(item, target)
-    if isinstance(item, typed.Literal) and item.type == t.STRING:
+    lax = isinstance(item, typed.Literal)
+    if isinstance(item, typed.Literal) and item.type == t.STRING and item.value is not None:
         if rank(target) is not None:
             return _common_with_numeric_text(item, target)
         if target == t.BOOLEAN:
             literal_value_as(item, target)
             return target
-    common = common_of(item.type, target) or common_of(target, item.type)
+    common = common_of(item.type, target, lax=lax) or common_of(target, item.type, lax=lax)
     if common is None:
         raise SemanticError(
             f"values of {target} and {item.type} do not go together here",
@@ -234,8 +251,24 @@ def convert_literal(value: Any, source: t.SqlType | None, target: t.SqlType) -> 
     if rank(source) is not None and rank(target) is not None:
         return _number_as(value, target)
     if source == t.DATE and target == t.TIMESTAMP:
-        return value * 86_400_000
+        return value * DAY_MS
+    if target == t.STRING and source is not None and _has_text(source):
+        return _literal_text(value, source)
     raise ValueError(f"{source} does not convert to {target}")
+
+
+def _literal_text(value: Any, source: t.SqlType) -> str:
+    formats: dict[t.SqlType, Any] = {
+        t.DATE: format_date,
+        t.TIME: format_time,
+        t.TIMESTAMP: format_timestamp,
+        t.DOUBLE: double_to_text,
+        t.BOOLEAN: lambda truth: "true" if truth else "false",
+    }
+    if isinstance(source, t.Decimal):
+        return decimal_to_text(value)
+    text: str = formats.get(source, str)(value)
+    return text
 
 
 def _text_as(text: str, target: t.SqlType) -> Any:
@@ -247,6 +280,8 @@ def _text_as(text: str, target: t.SqlType) -> Any:
         return parse_date(text)
     if target == t.TIME:
         return parse_time(text)
+    if target == t.BYTES:
+        return base64.b64decode(text, validate=True)
     if rank(target) is not None:
         return _number_as(parse_number(text), target)
     raise ValueError(f"text does not convert to {target}")
@@ -436,9 +471,7 @@ def coerce_value(value: Any, source: t.SqlType, target: t.SqlType) -> Any:
                 else None
                 for f in target.fields
             }
-    if source == t.STRING and target == t.BYTES:
-        return base64.b64decode(value, validate=True)
-    if source == t.STRING and target in TIME_TYPES:
+    if source == t.STRING and (target == t.BYTES or target in TIME_TYPES):
         return _text_as(value, target)
     source_rank, target_rank = rank(source), rank(target)
     if source_rank is not None and target_rank is not None and source_rank <= target_rank:
