@@ -17,6 +17,7 @@ from millstream.store.sqlite.lock import WriterLock
 MEMORY = ":memory:"
 """The path of a database that lives in memory."""
 
+_MAGIC = b"SQLite format 3\0"
 _BUSY_MS = 10_000
 _PAGE_BYTES = 8192
 _CACHE_KIB = 16 << 10
@@ -60,9 +61,10 @@ class Database:
         self._closed = False
         self._log_limit = _JOURNAL_LIMIT_BYTES
         self._lock: WriterLock | None = None
+        self.writer: Connection | None = None
         if read_only:
             self._check_exists()
-            self.writer: Connection | None = None
+            self._check_header()
             self._idle.append(self._open_reader())
             return
         if not self.in_memory:
@@ -94,12 +96,31 @@ class Database:
                 return
         connection.close()
 
-    def reopen_writer(self) -> Connection:
-        """A new connection for writing, in place of one that failed."""
-        if self.writer is not None:
-            self.writer.close()
-        self.writer = self._open_writer()
+    def ready_writer(self) -> Connection:
+        """The connection for writing, outside a transaction; what a failed rollback left behind is
+        put right first."""
+        if self.writer is None:
+            self.writer = self._open_writer()
+        if self.writer.in_transaction:
+            self.writer.run("ROLLBACK")
         return self.writer
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a transaction that writes is open."""
+        return self.writer is not None and self.writer.in_transaction
+
+    def undo(self) -> None:
+        """Roll back what the writer has begun, if anything. Never fails: a connection that cannot
+        even do that is given up, and another one opened when it is needed."""
+        if self.writer is None or not self.writer.in_transaction:
+            return
+        try:
+            self.writer.run("ROLLBACK")
+        except StoreError:
+            if not self.in_memory:
+                self.writer.close()
+                self.writer = None
 
     def bound_log(self) -> None:
         """Keep the write-ahead log from growing without an end; called after each commit.
@@ -146,6 +167,23 @@ class Database:
             self._lock.release()
             self._lock = None
 
+    def _check_header(self) -> None:
+        """Raise StoreError where the file has contents that are not SQLite's; SQLite itself takes
+        a file of a few bytes for an empty one, and overwrites it."""
+        try:
+            with open(self._file, "rb") as file:
+                start = file.read(len(_MAGIC))
+        except OSError as error:
+            raise StoreError(
+                f"the database '{self.path}' cannot be read: {error.strerror}",
+                hint="Check the path and the permissions of the file.",
+            ) from error
+        if start not in (b"", _MAGIC):
+            raise StoreError(
+                f"the file '{self.path}' is not a Millstream database",
+                hint="Give the path of a database, or of a file that does not exist yet.",
+            )
+
     def _check_exists(self) -> None:
         if self.in_memory:
             raise StoreError("an in-memory database cannot be opened read-only")
@@ -160,6 +198,7 @@ class Database:
             connection = self._connect(MEMORY)
         else:
             self._make_file()
+            self._check_header()
             connection = self._connect(f"file:{quote(self._file)}?mode=rw")
         try:
             is_new = schema.is_empty(connection)

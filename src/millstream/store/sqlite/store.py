@@ -73,7 +73,7 @@ class SqliteStore:
             )
         try:
             self._check_open()
-            connection = self._writer()
+            connection = self._database.ready_writer()
             if self._is_stale:
                 self._image = load_image(connection)
                 self._is_stale = False
@@ -123,8 +123,11 @@ class SqliteStore:
             if image is not None:
                 self._image = image
                 self._database.bound_log()
-            else:
-                self._undo()
+            elif self._upcoming is not None or self._database.is_writing:
+                # Something was written: what is in memory is read anew by the next commit.
+                self._is_stale = True
+                self._cache.clear()
+                self._database.undo()
         finally:
             self._upcoming = None
             self._commit = None
@@ -135,7 +138,11 @@ class SqliteStore:
         self._check_open()
         if self._gate is not None:
             ticket = self._gate.enter()
-            return self._writer(), self._image, ticket
+            try:
+                return self._database.ready_writer(), self._image, ticket
+            except BaseException:
+                self._gate.leave(ticket)
+                raise
         connection = self._database.reader()
         try:
             connection.run("BEGIN")
@@ -181,26 +188,6 @@ class SqliteStore:
             raise
         self._database.give_back(connection)
         return image
-
-    def _undo(self) -> None:
-        """Roll the transaction back. If one was begun, what is in memory may not be what the file
-        holds: it is read again by the next commit."""
-        connection = self._writer()
-        if self._upcoming is None and not connection.in_transaction:
-            return
-        self._is_stale = True
-        self._cache.clear()
-        try:
-            if connection.in_transaction:
-                connection.run("ROLLBACK")
-        except StoreError:
-            if self._gate is None:
-                self._database.reopen_writer()
-
-    def _writer(self) -> Connection:
-        writer = self._database.writer
-        assert writer is not None, "only a store open for writing commits"
-        return writer
 
     def _check_open(self) -> None:
         if self._closed:
