@@ -25,6 +25,7 @@ from millstream.serde.base import Layout, TypedPart
 from millstream.store.interfaces import Records, Store
 from millstream.store.open import open_store
 from millstream.types import BIGINT, INTEGER, STRING, Column, Role
+from tests.servers.auth_proxy import basic_auth_proxy
 
 WAIT_S = 120
 
@@ -273,9 +274,15 @@ def test_a_worker_waits_for_a_server_that_comes_later(opensearch: str) -> None:
     assert len(documents(opensearch, "later")) == 1
 
 
-def test_the_log_in_is_sent(opensearch: str) -> None:
-    """The node asks for none, so that the right one and a wrong one pass; unit tests hold what
-    HTTP 401 means."""
-    options = {"connection__user": "me", "connection__password": "hush"}
-    with sink_of(opensearch, "logged_in", **options) as sink:
-        assert sink.put(batch("logged_in", 0, [("a", "{}")])) == []
+def test_user_and_password(opensearch: str) -> None:
+    with basic_auth_proxy(opensearch, "me", "hush") as url:
+        right = {"connection__user": "me", "connection__password": "hush"}
+        with sink_of(url, "logged_in", **right) as sink:
+            assert sink.put(batch("logged_in", 0, [("a", "{}")])) == []
+        for wrong in (right | {"connection__password": "hash"}, {}):
+            with (
+                sink_of(url, "logged_in", **wrong) as sink,
+                pytest.raises(ConnectorError, match="does not let this user in"),
+            ):
+                sink.put(batch("logged_in", 1, [("b", "{}")]))
+    assert documents(opensearch, "logged_in") == {"a": {}}

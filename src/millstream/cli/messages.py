@@ -24,8 +24,8 @@ def error_text(error: BaseException, *, debug: bool = False) -> Text:
         return Text(error.render(), style="red")
     if isinstance(error, OSError) and error.filename is not None:
         return Text(f"{error.filename}: {error.strerror or error}.", style="red")
-    told = str(error) or "no more is known"
-    text = Text(f"Millstream met an error of its own: {type(error).__name__}: {told}.", style="red")
+    told = ": ".join(filter(None, [type(error).__name__, str(error).rstrip(".")]))
+    text = Text(f"Millstream met an error of its own: {told}.", style="red")
     if not debug:
         text.append("\nPlease report it; with --debug it shows where it happened.", style="not red")
     return text

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from millstream.types import SqlType
+
 
 class Rows(Protocol):
     """Columns and rows of a result."""
@@ -52,6 +54,11 @@ class Result(Protocol):
         """Names, in order."""
         ...
 
+    @property
+    def types(self) -> Sequence[SqlType]:
+        """SQL types; none where the answer goes beyond ksqlDB's SQL."""
+        ...
+
     def rows(self) -> list[tuple[Any, ...]]:
         """All rows."""
         ...
@@ -63,6 +70,11 @@ class Subscription(Protocol):
     @property
     def columns(self) -> Sequence[str]:
         """Names, in order."""
+        ...
+
+    @property
+    def types(self) -> Sequence[SqlType]:
+        """SQL types, in order."""
         ...
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]: ...
@@ -117,14 +129,63 @@ class Metrics(Protocol):
     def connectors(self) -> Sequence[ConnectorMetrics]: ...
     @property
     def log_count(self) -> int: ...
+    @property
+    def errors(self) -> Sequence[str]: ...
+
+
+class ConnectorInfo(Protocol):
+    """What the catalogue says of a connector."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def direction(self) -> str: ...
+
+
+class RunningConnector(Protocol):
+    """A connector that exists."""
+
+    @property
+    def info(self) -> ConnectorInfo: ...
+    @property
+    def state(self) -> str: ...
+
+
+class Connectors(Protocol):
+    """All connectors of a database."""
+
+    def all(self) -> Sequence[RunningConnector]: ...
+
+    def due_in_ms(self) -> int | None:
+        """When a source may bring something; None: none will by itself."""
+        ...
+
+
+class Engine(Protocol):
+    """What runs the queries."""
+
+    def idle(self) -> bool:
+        """Whether every query has read all that is there."""
+        ...
 
 
 class Database(Protocol):
     """An open database."""
 
-    def execute(
-        self, script: str, variables: Mapping[str, str] | None = None
-    ) -> Sequence[Outcome]: ...
+    @property
+    def connectors(self) -> Connectors: ...
+    @property
+    def engine(self) -> Engine: ...
+
+    def execute_each(
+        self,
+        script: str,
+        variables: Mapping[str, str] | None = None,
+        *,
+        skip_existing: bool = False,
+    ) -> Iterator[Outcome]: ...
+
+    def execute(self, script: str) -> Sequence[Outcome]: ...
 
     def sql(self, query: str) -> Result: ...
 
@@ -133,6 +194,8 @@ class Database(Protocol):
     def start(self) -> None: ...
 
     def stop(self) -> None: ...
+
+    def run(self, for_ms: int | None = None, until_idle: bool = False) -> None: ...
 
     def metrics(self) -> Metrics: ...
 

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import sys
 
+from rich.console import Console
+
 from millstream.cli.opening import open_database
 from millstream.cli.protocol import Database
-from millstream.cli.tables import json_line, print_rows, write_json_lines
+from millstream.cli.statements import is_push_query
+from millstream.cli.tables import cell, json_line, presented, print_rows, write_json_lines
 
 
 def run_query(sql: str, *, path: str, as_json: bool) -> None:
     """Print the rows that `sql` gives; those of a push query as they come, until Ctrl-C."""
-    from millstream.cli.statements import is_push_query
-
     with open_database(path, read_only=True) as db:
         if is_push_query(sql):
             follow(db, sql, as_json=as_json)
             return
         result = db.sql(sql)
+        rows = presented(result.rows(), result.types)
         if as_json:
-            write_json_lines(sys.stdout, result.columns, result.rows())
-            return
-        from rich.console import Console
-
-        print_rows(Console(highlight=False), result.columns, result.rows())
+            write_json_lines(sys.stdout, result.columns, rows)
+        else:
+            print_rows(Console(highlight=False), result.columns, rows)
 
 
 def follow(db: Database, sql: str, *, as_json: bool) -> None:
@@ -32,9 +32,11 @@ def follow(db: Database, sql: str, *, as_json: bool) -> None:
     try:
         columns = subscription.columns
         if not as_json:
-            print("\t".join(columns))
+            print("\t".join(columns), flush=True)
         for row in subscription:
-            print(json_line(columns, row) if as_json else "\t".join(map(str, row)), flush=True)
+            (shown,) = presented([row], subscription.types)
+            line = json_line(columns, shown) if as_json else "\t".join(str(cell(v)) for v in shown)
+            print(line, flush=True)
     except KeyboardInterrupt:
         pass
     finally:

@@ -41,7 +41,9 @@ def run_scripts(
         panels = table_panels(db)
         title = f"{', '.join(files)} · {place(path)}"
         attended = in_terminal(console) and not as_json
-        ending = Ending(for_ms, when_idle=until_idle or not attended, must_end=until_idle)
+        if until_idle:
+            db.run(for_ms=0, until_idle=True)  # Refuses a source that never ends.
+        ending = Ending(for_ms, when_idle=until_idle or not attended)
         watch(Session(db, title, panels, ending), console, attended=attended)
         show_tables(db, panels, console, as_json=as_json)
         raise_failures(db)
@@ -58,16 +60,15 @@ def execute_script(
 ) -> None:
     """Execute a script and tell what each statement did. An error names the file."""
     try:
-        outcomes = db.execute(text, variables)
+        for outcome in db.execute_each(text, variables, skip_existing=True):
+            if as_json:
+                print(outcome_json(outcome), flush=True)
+            else:
+                print_outcome(console, outcome)
     except SqlError as error:
         if name is not None and error.position is not None:
             remark(f"{name}:", style="bold")
         raise
-    for outcome in outcomes:
-        if as_json:
-            print(outcome_json(outcome), flush=True)
-        else:
-            print_outcome(console, outcome)
 
 
 def in_terminal(console: Console) -> bool:

@@ -17,7 +17,7 @@ from millstream.cli.keys import Keys
 from millstream.cli.live_view import LiveView, Snapshot
 from millstream.cli.panels import Panel, PanelReader
 from millstream.cli.plain_lines import PlainLines
-from millstream.cli.protocol import Database, Metrics
+from millstream.cli.protocol import Database
 
 FRAME_MS = 250
 
@@ -28,7 +28,6 @@ class Ending:
 
     after_ms: int | None = None
     when_idle: bool = False
-    must_end: bool = False
 
 
 class Session:
@@ -75,8 +74,8 @@ class Session:
         started_s = time.monotonic()
         while True:
             elapsed_ms = int((time.monotonic() - started_s) * 1000)
+            finished = not self._paused and is_idle(self._db)
             metrics = self._db.metrics()
-            finished = is_idle(metrics)
             yield Snapshot(
                 self._title, elapsed_ms, metrics, paused=bool(self._paused), finished=finished
             )
@@ -91,7 +90,7 @@ class Session:
                 self._db.execute(f"RESUME CONNECTOR {quoted(name)};")
             self._paused = []
             return
-        self._paused = source_names(self._db.metrics())
+        self._paused = running_sources(self._db)
         for name in self._paused:
             self._db.execute(f"PAUSE CONNECTOR {quoted(name)};")
 
@@ -134,13 +133,16 @@ def stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def is_idle(metrics: Metrics) -> bool:
+def is_idle(db: Database) -> bool:
     """Whether nothing more can come: every source has ended and every query has read its input."""
-    return all(query.lag == 0 or query.state != "RUNNING" for query in metrics.queries) and all(
-        connector.state != "RUNNING" for connector in metrics.connectors
-    )
+    # In this order: what the last poll of a source gave is committed before `idle` can look.
+    return db.connectors.due_in_ms() is None and db.engine.idle()
 
 
-def source_names(metrics: Metrics) -> list[str]:
-    """The running connectors that bring input."""
-    return [connector.name for connector in metrics.connectors if connector.state == "RUNNING"]
+def running_sources(db: Database) -> list[str]:
+    """The names of the connectors that bring input now."""
+    return [
+        connector.info.name
+        for connector in db.connectors.all()
+        if connector.info.direction == "SOURCE" and connector.state == "RUNNING"
+    ]

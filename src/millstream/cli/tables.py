@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, TextIO
 
@@ -13,6 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from millstream.types import DATE, TIME, TIMESTAMP, SqlType
 
 NULL = Text("null", style="dim")
 
@@ -55,6 +57,32 @@ def print_rows(console: Console, columns: Sequence[str], rows: Sequence[Sequence
     if not console.is_terminal:
         console = Console(file=console.file, width=100_000, color_system=None)
     console.print(rows_table(columns, rows))
+
+
+def presented(rows: Iterable[Sequence[Any]], types: Sequence[SqlType]) -> list[Sequence[Any]]:
+    """Rows with the integers of DATE, TIME and TIMESTAMP columns as dates and times; `types` may
+    be empty, where the rows hold such values already."""
+    convert = {i: _TIMES[kind] for i, kind in enumerate(types) if kind in _TIMES}
+    if not convert:
+        return list(rows)
+    return [
+        [
+            convert[i](value) if i in convert and value is not None else value
+            for i, value in enumerate(row)
+        ]
+        for row in rows
+    ]
+
+
+def _timestamp(time_ms: int) -> datetime.datetime:
+    return datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=time_ms)
+
+
+_TIMES: dict[SqlType, Callable[[int], object]] = {
+    DATE: lambda days: _timestamp(days * 86_400_000).date(),
+    TIME: lambda time_ms: _timestamp(time_ms).time(),
+    TIMESTAMP: _timestamp,
+}
 
 
 def json_line(columns: Sequence[str], row: Sequence[Any]) -> str:

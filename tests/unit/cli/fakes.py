@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from millstream.errors import MillstreamError
+from millstream.types import SqlType
 
 
 @dataclass
@@ -42,6 +43,7 @@ class FakeMetrics:
     queries: list[FakeQuery] = field(default_factory=list)
     connectors: list[FakeConnector] = field(default_factory=list)
     log_count: int = 0
+    errors: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -50,6 +52,7 @@ class FakeResult:
 
     columns: list[str]
     content: list[tuple[Any, ...]]
+    types: list[SqlType] = field(default_factory=list)
 
     def rows(self) -> list[tuple[Any, ...]]:
         """The rows."""
@@ -61,6 +64,7 @@ class FakeSubscription:
 
     def __init__(self, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
         self.columns = columns
+        self.types: list[SqlType] = []
         self.rows = rows
         self.closed = False
 
@@ -82,6 +86,44 @@ class FakeOutcome:
     skipped: bool = False
 
 
+class FakeConnectors:
+    """The connectors that the metrics tell of."""
+
+    def __init__(self, metrics: FakeMetrics) -> None:
+        self._metrics = metrics
+
+    def all(self) -> list[FakeRunning]:
+        """All of them."""
+        return [FakeRunning(connector, connector.state) for connector in self._metrics.connectors]
+
+    def due_in_ms(self) -> int | None:
+        """At once, where a source is left that is not at its end."""
+        going_on = [
+            connector
+            for connector in self._metrics.connectors
+            if connector.state == "RUNNING"
+            and connector.direction == "SOURCE"
+            and (connector.progress is None or connector.progress[0] < connector.progress[1])
+        ]
+        return 0 if going_on else None
+
+
+@dataclass
+class FakeRunning:
+    """A connector that exists."""
+
+    info: FakeConnector
+    state: str
+
+
+class FakeEngine:
+    """Has always read everything."""
+
+    def idle(self) -> bool:
+        """Yes."""
+        return True
+
+
 @dataclass
 class FakeDatabase:
     """Answers with what it was given, and keeps what it was asked."""
@@ -91,13 +133,30 @@ class FakeDatabase:
     asked: list[str] = field(default_factory=list)
     executed: list[str] = field(default_factory=list)
     running: bool = False
+    engine: FakeEngine = field(default_factory=FakeEngine)
 
-    def execute(
-        self, script: str, variables: Mapping[str, str] | None = None
-    ) -> Sequence[FakeOutcome]:
+    @property
+    def connectors(self) -> FakeConnectors:
+        """Those of the metrics."""
+        return FakeConnectors(self.measured)
+
+    def execute_each(
+        self,
+        script: str,
+        variables: Mapping[str, str] | None = None,
+        *,
+        skip_existing: bool = False,
+    ) -> Iterator[FakeOutcome]:
         """Keep the script."""
         self.executed.append(script)
-        return [FakeOutcome(script)]
+        yield FakeOutcome(script)
+
+    def execute(self, script: str) -> Sequence[FakeOutcome]:
+        """Keep the script."""
+        return list(self.execute_each(script))
+
+    def run(self, for_ms: int | None = None, until_idle: bool = False) -> None:
+        """Nothing is left to do."""
 
     def sql(self, query: str) -> FakeResult:
         """The result whose key the query contains."""

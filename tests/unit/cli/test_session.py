@@ -33,7 +33,7 @@ def test_lines_end_after_their_time_with_the_last_figures() -> None:
 
 def test_lines_end_when_no_more_input_can_come() -> None:
     db = busy_database()
-    db.measured.connectors = [FakeConnector("Log", "FINISHED", progress=(7, 7))]
+    db.measured.connectors = [FakeConnector("Log", progress=(7, 7))]
     lines: list[str] = []
     Session(db, "x", [PANEL], Ending(when_idle=True)).run_in_lines(lines.append)
     assert "Log 100%" in lines[-1]

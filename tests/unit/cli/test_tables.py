@@ -8,7 +8,14 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from millstream.cli.tables import json_line, local_time, print_rows, write_json_lines
+from millstream.cli.tables import (
+    json_line,
+    local_time,
+    presented,
+    print_rows,
+    write_json_lines,
+)
+from millstream.types import BIGINT, DATE, TIME, TIMESTAMP
 
 
 def printed(columns: list[str], rows: list[tuple[object, ...]]) -> list[str]:
@@ -62,3 +69,16 @@ def test_a_time_of_another_day_says_which() -> None:
     time_ms = int(moment.timestamp() * 1000)
     assert local_time(time_ms, moment.date()) == "10:05:03"
     assert local_time(time_ms, datetime.date(2015, 5, 18)) == "05-17 10:05:03"
+
+
+def test_integers_of_time_types_become_times() -> None:
+    types = [DATE, TIME, TIMESTAMP, BIGINT]
+    shown = presented([(1, 3_600_001, -1, 5), (None, None, None, None)], types)
+    assert [*map(str, shown[0])] == [
+        "1970-01-02",
+        "01:00:00.001000",
+        "1969-12-31 23:59:59.999000",
+        "5",
+    ]
+    assert shown[1] == [None] * 4
+    assert presented([(1,)], []) == [(1,)]
