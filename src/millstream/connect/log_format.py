@@ -19,6 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from millstream.connect.log_plain import FIELDS, plain_lines
+
 _QUOTED = r'(?:[^"\\]|\\.)*'
 _PATTERN = (
     r'(?s)^(?P<ip>[^\s"]+) [^\s"]+ (?P<user>[^"]*?) '
@@ -63,22 +65,43 @@ class Clicks:
 
 def parse_lines(lines: pa.Array) -> Clicks:
     """The well-formed ones of the lines (a binary array)."""
+    plain_row, plain = plain_lines(lines)
+    if len(plain_row) == len(lines):
+        return _clicks(plain_row, plain, np.empty(0, np.int64))
+    other = np.ones(len(lines), bool)
+    other[plain_row] = False
+    other_row = np.flatnonzero(other)
+    found, matched = match_lines(lines.take(pa.array(other_row)))
+    row = np.concatenate([plain_row, other_row[found]])
+    order = np.argsort(row)
+    picked = pa.array(order)
+    fields = {f: pa.concat_arrays([plain[f], matched[f]]).take(picked) for f in FIELDS}
+    return _clicks(row[order], fields, np.flatnonzero(order >= len(plain_row)))
+
+
+def match_lines(lines: pa.Array) -> tuple[np.ndarray, dict[str, pa.Array]]:
+    """The indices of the lines that match the format's pattern, and their fields."""
     found = pc.extract_regex(lines, pattern=_PATTERN)
-    good = np.asarray(found.is_valid())
-    raw_time = found.field("time")
-    time_ms = np.zeros(len(lines), np.int64)
-    rows = np.flatnonzero(good)
-    time_ms[rows], known = _times(raw_time.take(pa.array(rows)))
-    rows = rows[known]
-    picked = found.take(pa.array(rows))
-    fields = {name: picked.field(name) for name in (*_TEXT_FIELDS, "status", "bytes")}
+    row = np.flatnonzero(np.asarray(found.is_valid()))
+    picked = found.take(pa.array(row))
+    fields = {name: picked.field(name) for name in FIELDS}
     _dashes_where_common(fields, picked.field("more"))
-    special = _special(lines.take(pa.array(rows)))
+    return row, fields
+
+
+def _clicks(row: np.ndarray, fields: dict[str, pa.Array], special: np.ndarray) -> Clicks:
+    """The lines' clicks. `special` lists those whose texts may not be plain."""
+    time_ms, real = _times(fields["time"])
+    if not real.all():
+        kept = np.flatnonzero(real)
+        special = np.flatnonzero(np.isin(kept, special))
+        row, time_ms = row[kept], time_ms[kept]
+        fields = {name: field.take(pa.array(kept)) for name, field in fields.items()}
     texts = {name: _json_text(fields[name], special) for name in _TEXT_FIELDS}
     has_user = np.asarray(pc.not_equal(fields["user"], pa.scalar(b"-", pa.binary())))
     return Clicks(
-        row=rows,
-        time_ms=time_ms[rows],
+        row=row,
+        time_ms=time_ms,
         identity=_identity(fields, has_user),
         key=_decoded(fields["ip"], special),
         user=pc.if_else(
@@ -157,11 +180,6 @@ def _dashes_where_common(fields: dict[str, pa.Array], more: pa.Array) -> None:
     if pc.any(is_common).as_py():
         for name in ("referrer", "agent"):
             fields[name] = pc.if_else(is_common, pa.scalar(b"-", pa.binary()), fields[name])
-
-
-def _special(lines: pa.Array) -> np.ndarray:
-    """Indices of lines whose texts cannot be put into JSON as they are."""
-    return np.flatnonzero(np.asarray(pc.match_substring_regex(lines, r"[\x00-\x1f\\\x80-\xff]")))
 
 
 def _json_text(field: pa.Array, special: np.ndarray) -> pa.Array:

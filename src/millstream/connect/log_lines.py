@@ -58,7 +58,7 @@ class LineReader:
             return None
         ends = self._ends[self._next : self._next + max_lines]
         starts = np.concatenate([[self._at], ends[:-1] + 1])
-        lines = Lines(_slices(self._data, starts, ends), self.offset + starts - self._at)
+        lines = Lines(slices(self._data, starts, ends), self.offset + starts - self._at)
         self._next += len(ends)
         after = min(int(ends[-1]) + 1, len(self._data))
         self._remember_head(after)
@@ -193,14 +193,13 @@ def _unreadable(path: str, error: Exception) -> ConnectorError:
     )
 
 
-def _slices(data: bytes, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
-    """The stretches of the data that lie one byte apart, as an array that shares its memory."""
+def slices(data: bytes | pa.Buffer, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
+    """Stretches of the data that follow one another without overlap, as a binary array."""
     count = len(starts)
     bounds = np.empty(2 * count + 1, np.int32)
     bounds[0:-1:2] = starts
     bounds[1::2] = ends
     bounds[-1] = ends[-1]
-    every_other = pa.Array.from_buffers(
-        pa.binary(), 2 * count, [None, pa.py_buffer(bounds), pa.py_buffer(data)]
-    )
-    return every_other.take(pa.array(np.arange(0, 2 * count, 2)))
+    buffer = data if isinstance(data, pa.Buffer) else pa.py_buffer(data)
+    with_gaps = pa.Array.from_buffers(pa.binary(), 2 * count, [None, pa.py_buffer(bounds), buffer])
+    return with_gaps.take(pa.array(np.arange(0, 2 * count, 2)))
