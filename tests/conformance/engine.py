@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from millstream import types as t
 from millstream.catalog.model import Source as CatalogueSource
 from millstream.clock import FixedClock
 from millstream.functions.registry import Registry
 from millstream.sql.script import Parsed
+from tests.conformance.harness import CaseDatabase
 
 _PROPERTIES = {"auto.offset.reset": "earliest", "cache.max.bytes.buffering": "0"}
 
@@ -99,9 +99,8 @@ class Engine(Protocol):
 
 def open_engine(registry: Registry, properties: Mapping[str, str], *, row_wise: bool) -> Engine:
     """The engine under test; `registry` has the functions that only tests know."""
-    database_type: Any = importlib.import_module("millstream.database").Database
     return DatabaseEngine(
-        database_type.open(
+        CaseDatabase.open(
             ":memory:",
             clock=FixedClock(0),
             registry=registry,
@@ -114,7 +113,7 @@ def open_engine(registry: Registry, properties: Mapping[str, str], *, row_wise: 
 class DatabaseEngine:
     """Millstream's Database, query by query."""
 
-    def __init__(self, database: Any) -> None:
+    def __init__(self, database: CaseDatabase) -> None:
         self._database = database
 
     def ensure_topic(self, name: str, partitions: int) -> None:
@@ -123,8 +122,7 @@ class DatabaseEngine:
 
     def prepare(self, script: str) -> Sequence[Parsed]:
         """All statements of a script."""
-        statements: list[Parsed] = self._database.prepare(script)
-        return statements
+        return self._database.prepare(script)
 
     def execute(self, statement: Parsed) -> None:
         """Execute a statement."""
@@ -158,13 +156,12 @@ class DatabaseEngine:
 
     def topics(self) -> dict[str, int]:
         """Every topic and its number of partitions."""
-        return {topic.name: topic.partitions for topic in self._database.topics()}
+        return self._database.topics()
 
     @property
     def rows_forced(self) -> int:
         """How many times an operator took its row path because it was told to."""
-        count: int = self._database.rows_forced
-        return count
+        return self._database.rows_forced
 
     def close(self) -> None:
         """Close the database."""

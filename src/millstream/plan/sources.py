@@ -150,11 +150,10 @@ def _layouts(
 ) -> tuple[Layout, Layout]:
     key_format = properties.format_of("KEY")
     if key_format is None:
-        default = session.get(layouts.DEFAULT_KEY_FORMAT, "KAFKA")
-        key_format = default.upper() if schema.key else "NONE"
-    elif not schema.key and properties.text("KEY_FORMAT") is None:
-        key_format = "NONE"
-    elif not schema.key and key_format != "NONE":
+        key_format = session.get(layouts.DEFAULT_KEY_FORMAT, "KAFKA").upper()
+        if not schema.key:
+            key_format = "NONE"
+    elif not schema.key and key_format != "NONE" and properties.text("KEY_FORMAT") is not None:
         raise SemanticError(
             f"a key format ({key_format}) is given, but there are no key columns",
             where,

@@ -28,13 +28,18 @@ class Emission(Enum):
 @dataclass(frozen=True, slots=True)
 class Note:
     """A line for the processing log. `seq` is the origin of the record at fault, -1 if unknown;
-    `kind` is one of deserialization, expression, late, lost, skipped; `count` rows are meant."""
+    `kind` is one of deserialization, expression, late, lost, skipped; `count` rows are meant.
+    Topic, partition, offset and bytes of the record are given where they are known."""
 
     step: str
     kind: str
     message: str
     seq: int = -1
     count: int = 1
+    topic: str | None = None
+    partition: int = -1
+    offset: int = -1
+    record: bytes | None = None
 
 
 @dataclass(slots=True)

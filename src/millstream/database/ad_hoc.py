@@ -1,0 +1,73 @@
+"""SELECTs beyond ksqlDB's pull queries, answered by DuckDB over the tables as they are now.
+
+This is Millstream's own: joins, ORDER BY, aggregates, window functions, sub-queries.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+
+from millstream.columns import arrow
+from millstream.database.pull import source_batch
+from millstream.database.result import Result
+from millstream.errors import ExecutionError, ParseError
+from millstream.plan import nodes
+from millstream.plan.scope import pseudo_columns
+from millstream.types import Schema
+
+if TYPE_CHECKING:
+    from millstream.database.database import Database
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_@]*")
+
+
+def ask(database: Database, text: str, error: ParseError | None) -> Result:
+    """Let DuckDB answer. `error` is what our own parser said: it is raised where the text names
+    no stream or table, because then it is the better message."""
+    words = {w.upper() for w in _WORD.findall(text)}
+    names = [n for n in database.catalog.sources if n.upper() in words]
+    if not names and error is not None:
+        raise error
+    connection = duckdb.connect()
+    try:
+        connection.execute("set enable_external_access = false")
+        connection.execute("set lock_configuration = true")
+        for name in names:
+            connection.register(name, _table(database, name))
+        found = connection.sql(text).to_arrow_table()
+    except duckdb.Error as problem:
+        raise ExecutionError(_sentence(problem)) from problem
+    finally:
+        connection.close()
+    arrays = [c.combine_chunks() for c in found.columns]
+    return Result(list(found.column_names), [], arrays)
+
+
+def _table(database: Database, name: str) -> pa.Table:
+    """All rows of a source with its key, value and pseudo columns."""
+    source = database.catalog.source(name)
+    columns = [(c.name, c.type) for c in (*source.schema.key, *source.schema.value)]
+    columns += [(n, x) for n, x in pseudo_columns(source) if n.startswith("WINDOW")]
+    columns.append(("ROWTIME", pseudo_columns(source)[0][1]))
+    read = nodes.ReadSource(
+        schema=Schema.of(
+            [(n, x) for n, x in columns[: len(source.schema.key)]],
+            [(n, x) for n, x in columns[len(source.schema.key) :]],
+        ),
+        is_table=source.is_table,
+        source=source,
+        alias=name,
+        columns=tuple(n for n, _ in columns),
+    )
+    with database.engine.lock:
+        batch = source_batch(database, read, None)
+    arrays = [arrow.presentable(a, x) for a, (_, x) in zip(batch.arrays, columns, strict=True)]
+    return pa.Table.from_arrays(arrays, names=[n for n, _ in columns])
+
+
+def _sentence(problem: duckdb.Error) -> str:
+    return str(problem).split("\n", 1)[0]

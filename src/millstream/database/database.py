@@ -1,0 +1,377 @@
+"""A database: the store, the catalogue, the engine and the connectors behind one door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from millstream.catalog.catalog import Catalog
+from millstream.catalog.model import QueryInfo
+from millstream.catalog.persistence import load_catalog, save_query, save_source
+from millstream.clock import Clock, SystemClock
+from millstream.config import normalised
+from millstream.connect.runtime import trace_sentence
+from millstream.database import processing_log
+from millstream.database.connectors import POSITION, ConnectorHost, start_all
+from millstream.database.loop import EngineLoop
+from millstream.database.metrics import Metrics, RateMeter, measure
+from millstream.database.outcome import Outcome
+from millstream.engine.engine import DEFAULT_MAX_ROWS, Engine
+from millstream.engine.query import Query
+from millstream.engine.scheduler import LoggedNote
+from millstream.errors import ExecutionError, MillstreamError, SqlError
+from millstream.functions import default_registry
+from millstream.functions.registry import Registry
+from millstream.plan.nodes import QueryPlan
+from millstream.plan.persistent import Planner
+from millstream.sql import ast
+from millstream.sql.script import Parsed, iter_script, parse_statement
+from millstream.store.interfaces import Commit, Store, Topic
+from millstream.store.open import open_store
+
+
+class Database:
+    """An open database. Use `millstream.connect`; close it, or use it as a context manager."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock | None = None,
+        registry: Registry | None = None,
+        properties: Mapping[str, str] | None = None,
+        max_rows: int = DEFAULT_MAX_ROWS,
+        row_wise: bool = False,
+    ) -> None:
+        self.store = store
+        self.clock: Clock = clock or SystemClock()
+        self.registry = registry or default_registry()
+        self.properties: dict[str, str] = {normalised(k): v for k, v in (properties or {}).items()}
+        self.variables: dict[str, str] = {}
+        self.row_wise = row_wise
+        self.log_lines = 0
+        self.engine = Engine(
+            store,
+            self.clock,
+            make=self._make_again,
+            write_log=self.log,
+            on_failed=self._query_failed,
+            max_rows=max_rows,
+        )
+        self.connectors = ConnectorHost(
+            store, self.clock, change=self._change, log=self.log, wake=self.engine.announce
+        )
+        self._loop = EngineLoop(self)
+        self._closed = False
+        self.meter = RateMeter()
+        self._open()
+
+    # --- opening and closing -----------------------------------------------------------------
+
+    @classmethod
+    def open(
+        cls,
+        path: str = ":memory:",
+        *,
+        read_only: bool = False,
+        clock: Clock | None = None,
+        registry: Registry | None = None,
+        properties: Mapping[str, str] | None = None,
+        max_rows: int = DEFAULT_MAX_ROWS,
+        row_wise: bool = False,
+    ) -> Self:
+        """Open or make a database. Raises StoreError."""
+        store = open_store(path, read_only=read_only)
+        try:
+            return cls(
+                store,
+                clock=clock,
+                registry=registry,
+                properties=properties,
+                max_rows=max_rows,
+                row_wise=row_wise,
+            )
+        except BaseException:
+            store.close()
+            raise
+
+    def _open(self) -> None:
+        if not self.store.read_only:
+            self._make_log()
+        with self.store.view() as view:
+            self.catalog: Catalog = load_catalog(view)
+        if self.store.read_only:
+            return
+        for info in self.catalog.queries.values():
+            if info.state == "RUNNING":
+                self.engine.add(self.make_query(info))
+        start_all(self.connectors, self.catalog, self.positions())
+
+    def _make_log(self) -> None:
+        with self.store.view() as view:
+            if view.topic(processing_log.TOPIC) is not None:
+                return
+        with self.store.begin() as commit:
+            topic = commit.create_topic(processing_log.TOPIC, 1)
+            source_id = commit.allocate_id("source")
+            save_source(commit, processing_log.log_source(source_id, topic))
+            commit.commit()
+
+    def close(self) -> None:
+        """Stop everything and release the file; all that was done is in it. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.stop()
+        self.connectors.stop_all()
+        self.engine.announce()
+        self.store.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- statements --------------------------------------------------------------------------
+
+    def execute(
+        self,
+        script: str,
+        variables: Mapping[str, str] | None = None,
+        *,
+        skip_existing: bool = False,
+    ) -> list[Outcome]:
+        """Run the statements of a script, one after the other.
+
+        Statements before one that fails stay executed; the error tells line and column.
+        `skip_existing`: a statement whose identical text made the existing object is skipped.
+        """
+        return list(self.execute_each(script, variables, skip_existing=skip_existing))
+
+    def execute_each(
+        self,
+        script: str,
+        variables: Mapping[str, str] | None = None,
+        *,
+        skip_existing: bool = False,
+    ) -> Iterator[Outcome]:
+        """As `execute`, giving each outcome when its statement is done."""
+        known: MutableMapping[str, str] = self.variables
+        known.update(variables or {})
+        for parsed in iter_script(script, known):
+            yield self.execute_statement(parsed, source=script, skip_existing=skip_existing)
+
+    def execute_statement(
+        self, parsed: Parsed, *, source: str | None = None, skip_existing: bool = False
+    ) -> Outcome:
+        """Run one statement."""
+        from millstream.database.statements import handle
+
+        try:
+            return handle(self, parsed, skip_existing=skip_existing)
+        except SqlError as error:
+            if error.position is None:
+                error.position = parsed.position
+            if error.source is None:
+                error.source = source if source is not None else parsed.written
+            raise
+
+    # --- queries -----------------------------------------------------------------------------
+
+    def sql(self, query: str) -> Any:
+        """Answer a pull query, or any SELECT over the tables as they are now.
+
+        Gives a `Result` with `.columns`, `.rows()` and `.arrow()`. What ksqlDB's pull queries do
+        not know (joins, ORDER BY, aggregates) is answered by DuckDB: that is ours.
+        """
+        from millstream.database.pull import answer
+
+        return answer(self, query)
+
+    def subscribe(self, query: str) -> Any:
+        """Rows of a push query (SELECT .. EMIT CHANGES) as they come; close it when done."""
+        from millstream.database.push import Subscription
+
+        return Subscription(self, query)
+
+    def insert(self, name: str, rows: Any) -> int:
+        """Append rows (dicts or tuples of Python values, or a pyarrow table or batch) to a
+        stream or table; how many. A row may hold ROWTIME, its event time in ms."""
+        from millstream.database.insert import insert_rows
+
+        return insert_rows(self, name, rows)
+
+    # --- running -----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Run queries and connectors on a thread of their own until `stop`."""
+        self._loop.start()
+
+    def stop(self) -> None:
+        """End the thread that `start` made; what was read is committed. Idempotent."""
+        self._loop.stop()
+
+    def run(self, for_ms: int | None = None, until_idle: bool = False) -> None:
+        """Run queries and connectors on this thread, for a time or until nothing is left.
+
+        ExecutionError where `until_idle` meets a source that never ends.
+        """
+        if until_idle:
+            endless = self.connectors.unbounded()
+            if endless:
+                raise ExecutionError(
+                    f"{', '.join(endless)} never ends, so there is no end to wait for",
+                    hint="Give a time instead, or set its option 'iterations'.",
+                )
+        self._loop.run(for_ms, until_idle)
+
+    def step(self) -> bool:
+        """One commit: what connectors have now, and every query a step further."""
+        return self._loop.step()
+
+    def metrics(self) -> Metrics:
+        """How much has been done, and how queries and connectors fare."""
+        return measure(self)
+
+    @property
+    def loop_error(self) -> str | None:
+        """Why the engine's thread could not step, while it cannot."""
+        return self._loop.error
+
+    # --- what statements use -----------------------------------------------------------------
+
+    @contextmanager
+    def change(self) -> Iterator[tuple[Commit, Catalog]]:
+        """A change of the catalogue: a commit and a copy, which count if nothing is raised."""
+        with self.engine.lock:
+            catalog = self.catalog.copy()
+            with self.store.begin() as commit:
+                yield commit, catalog
+                commit.commit()
+            self.catalog = catalog
+        self.engine.announce()
+
+    def _change(self, write: Callable[[Commit], None]) -> None:
+        with self.engine.lock, self.store.begin() as commit:
+            write(commit)
+            commit.commit()
+
+    def session(self) -> dict[str, str]:
+        """The session's properties as they are now."""
+        return dict(self.properties)
+
+    def planner(self, session: dict[str, str] | None = None) -> Planner:
+        """A planner over the catalogue as it is now."""
+        return Planner(self.catalog, self.registry, session or self.session(), self.partitions_of)
+
+    def partitions_of(self, topic: str) -> int | None:
+        """How many partitions a topic has, None where there is none."""
+        with self.store.view() as view:
+            found = view.topic(topic)
+        return None if found is None else found.partitions
+
+    def make_topic(self, commit: Commit, name: str, partitions: int, **settings: Any) -> Topic:
+        """Make a topic within a commit."""
+        return commit.create_topic(name, partitions, **settings)
+
+    def plan_of(self, statement: ast.Statement, session: dict[str, str]) -> QueryPlan:
+        """The plan of a persistent query's statement."""
+        planner = self.planner(session)
+        if isinstance(statement, ast.CreateAsSelect):
+            return planner.create_as(statement)
+        assert isinstance(statement, ast.InsertIntoSelect)
+        return planner.insert_into(statement)
+
+    def make_query(self, info: QueryInfo, plan: QueryPlan | None = None) -> Query:
+        """A query ready to be loaded and added to the engine."""
+        if plan is None:
+            plan = self.plan_of(parse_statement(info.statement), info.properties)
+        return Query(
+            plan,
+            info.properties,
+            self.clock,
+            partitions=self._internal_partitions(plan),
+            info=info,
+            row_wise=self.row_wise,
+        )
+
+    def _internal_partitions(self, plan: QueryPlan) -> int:
+        with self.store.view() as view:
+            topic = view.topic(plan.sources[0].topic)
+        return 1 if topic is None else topic.partitions
+
+    def positions(self) -> dict[int, dict[str, Any]]:
+        """The stored positions of source connectors, by connector id."""
+        with self.store.view() as view:
+            return view.entries(POSITION)
+
+    def log(self, commit: Commit, notes: Any) -> None:
+        """Write notes into the processing log."""
+        found: list[LoggedNote] = list(notes)
+        self.log_lines += sum(n.note.count for n in found)
+        processing_log.write_log(commit, found, self.clock)
+
+    def _make_again(self, old: Query) -> Query:
+        assert old.info is not None
+        return self.make_query(old.info, old.plan)
+
+    def _query_failed(self, query: Query, cause: Exception) -> None:
+        assert query.info is not None
+        sentence = trace_sentence(cause)
+        info = replace(query.info, state="ERROR", error=sentence)
+        with self.change() as (commit, catalog):
+            catalog.queries[info.id] = info
+            save_query(commit, info)
+
+    def table_of(self, name: str) -> Query | None:
+        """The query that keeps a table's rows, loaded; None where no query does."""
+        source = self.catalog.source(name)
+        if source.query_id is None:
+            return None
+        info = self.catalog.queries.get(source.query_id)
+        if info is None:
+            return None
+        running = self.engine.queries.get(info.number)
+        if running is not None:
+            return running
+        query = self.make_query(info)
+        with self.store.view() as view:
+            query.load(view)
+        return query
+
+    def refresh(self) -> None:
+        """Read the catalogue again: a reader sees what the writer has committed since."""
+        if self.store.read_only:
+            with self.store.view() as view:
+                self.catalog = load_catalog(view)
+
+
+def connect(
+    path: str = ":memory:",
+    *,
+    read_only: bool = False,
+    clock: Clock | None = None,
+    properties: Mapping[str, str] | None = None,
+) -> Database:
+    """Open a database file, making it if there is none; ":memory:" keeps nothing.
+
+    `read_only`: look at a database that another process writes. Raises StoreError.
+    """
+    return Database.open(path, read_only=read_only, clock=clock, properties=properties)
+
+
+__all__ = ["Database", "MillstreamError", "connect"]

@@ -1,0 +1,147 @@
+"""Rows from Python or Arrow into a stream's or table's topic."""
+
+from __future__ import annotations
+
+import decimal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from millstream import types as t
+from millstream.catalog.model import Source
+from millstream.columns import arrow
+from millstream.columns.batch import mask_or_none
+from millstream.database.records import append_outside
+from millstream.errors import ExecutionError
+from millstream.serde.base import TypedPart
+from millstream.serde.formats import format_named
+
+if TYPE_CHECKING:
+    from millstream.database.database import Database
+
+
+def insert_rows(database: Database, name: str, rows: Any) -> int:
+    """Append rows given as dicts, tuples, or a pyarrow Table or RecordBatch; how many."""
+    source = database.catalog.sources.get(name) or database.catalog.source(name.upper())
+    if source.window is not None or source.read_only:
+        raise ExecutionError(f"{source.name} cannot be written: it is windowed or read-only")
+    if isinstance(rows, pa.RecordBatch):
+        rows = pa.Table.from_batches([rows])
+    if isinstance(rows, pa.Table):
+        return _insert_arrow(database, source, rows)
+    names = [c.name for c in (*source.schema.key, *source.schema.value)]
+    found = [_as_dict(source, names, row) for row in rows]
+    times = [int(r.pop("ROWTIME", None) or database.clock.now_ms()) for r in found]
+    append_rows(database, source, found, times)
+    return len(found)
+
+
+def append_rows(
+    database: Database, source: Source, rows: Sequence[Mapping[str, Any]], times: Sequence[int]
+) -> None:
+    """Append rows of Python values, as `columns.arrow` documents them, in one commit."""
+    if not rows:
+        return
+    columns = {}
+    for column in (*source.schema.key, *source.schema.value):
+        values = [r.get(column.name) for r in rows]
+        try:
+            columns[column.name] = arrow.from_python(values, column.type)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise ExecutionError(
+                f"{source.name}: column {column.name} is {column.type}: {error}"
+            ) from error
+    _append(database, source, columns, np.array(times, np.int64))
+
+
+def _append(
+    database: Database, source: Source, columns: dict[str, pa.Array], rowtime: np.ndarray
+) -> None:
+    keys = [columns[c.name] for c in source.schema.key]
+    values = [columns[c.name] for c in source.schema.value]
+    count = len(rowtime)
+    key_null = np.ones(count, bool)
+    for key in keys:
+        key_null &= ~arrow.valid_mask(key)
+    key_format = format_named(source.key_layout.format).encoder(source.key_layout)
+    value_format = format_named(source.value_layout.format).encoder(source.value_layout)
+    keys, missing = key_format.normalise(keys, mask_or_none(key_null))
+    values, nothing = value_format.normalise(values, None)
+    with database.engine.lock, database.store.begin() as commit:
+        topic = commit.topic(source.topic)
+        if topic is None:
+            raise ExecutionError(f"the topic {source.topic} of {source.name} was deleted")
+        append_outside(
+            commit,
+            topic,
+            TypedPart(source.key_layout, keys, missing),
+            TypedPart(source.value_layout, values, nothing),
+            rowtime,
+        )
+        commit.commit()
+    database.engine.rows_total += count
+    database.engine.announce()
+
+
+def _insert_arrow(database: Database, source: Source, table: pa.Table) -> int:
+    given = {name.upper(): table.column(name).combine_chunks() for name in table.column_names}
+    rowtime = given.pop("ROWTIME", None)
+    columns = {}
+    for column in (*source.schema.key, *source.schema.value):
+        array = given.pop(column.name.upper(), None)
+        target = arrow.arrow_type(column.type)
+        if array is None:
+            columns[column.name] = pa.nulls(table.num_rows, target)
+            continue
+        try:
+            columns[column.name] = _cast(array, target)
+        except pa.ArrowException as error:
+            raise ExecutionError(
+                f"{source.name}: column {column.name} is {column.type}, not {array.type}"
+            ) from error
+    if given:
+        raise ExecutionError(
+            f"{source.name} has no column {', '.join(given)}",
+            hint=f"Its columns are {', '.join(columns)}.",
+        )
+    if rowtime is None:
+        times = np.full(table.num_rows, database.clock.now_ms(), np.int64)
+    else:
+        times = _cast(rowtime, pa.int64()).to_numpy(zero_copy_only=False).astype(np.int64)
+    if table.num_rows:
+        _append(database, source, columns, times)
+    return int(table.num_rows)
+
+
+def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:
+    if pa.types.is_timestamp(array.type) and target == pa.int64():
+        return array.cast(pa.timestamp("ms")).cast(target)
+    if pa.types.is_date32(array.type) and target == pa.int32():
+        return array.cast(target)
+    return pc.cast(array, target)
+
+
+def _as_dict(source: Source, names: list[str], row: Any) -> dict[str, Any]:
+    if isinstance(row, Mapping):
+        known = {n.upper(): n for n in names} | {"ROWTIME": "ROWTIME"}
+        unknown = [k for k in row if k.upper() not in known]
+        if unknown:
+            raise ExecutionError(
+                f"{source.name} has no column {unknown[0]}",
+                hint=f"Its columns are {', '.join(names)}.",
+            )
+        found = {known[k.upper()]: v for k, v in row.items()}
+    else:
+        values = list(row)
+        if len(values) != len(names):
+            raise ExecutionError(
+                f"{len(values)} values are given for the {len(names)} columns of {source.name}"
+            )
+        found = dict(zip(names, values, strict=True))
+    for column in (*source.schema.key, *source.schema.value):
+        if isinstance(column.type, t.Decimal) and found.get(column.name) is not None:
+            found[column.name] = decimal.Decimal(str(found[column.name]))
+    return found

@@ -1,0 +1,101 @@
+"""The engine's loop: poll the sources, step the queries, wait for news."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from millstream.connect.runtime import trace_sentence
+
+if TYPE_CHECKING:
+    from millstream.database.database import Database
+
+_log = logging.getLogger(__name__)
+_LONGEST_WAIT_S = 0.1
+_PAUSE_AFTER_ERROR_S = 1.0
+
+
+class EngineLoop:
+    """Steps a database on a thread of its own, or on the caller's."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self.error: str | None = None
+
+    def start(self) -> None:
+        """Start the thread, if there is none."""
+        if self._thread is not None:
+            return
+        self._stop.clear()
+        self._thread = threading.Thread(
+            target=self._run_thread, name="millstream-engine", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the step it is in. Idempotent."""
+        thread = self._thread
+        if thread is None:
+            return
+        self._stop.set()
+        self._database.engine.announce()
+        thread.join()
+        self._thread = None
+
+    def step(self) -> bool:
+        """One commit; whether anything happened."""
+        database = self._database
+        engine = database.engine
+        with engine.lock:
+            feeds = database.connectors.feeds(engine.max_rows)
+            try:
+                moved = engine.step(feeds)
+            except BaseException:
+                database.connectors.restore(database.positions())
+                raise
+        if moved:
+            database.connectors.notify()
+        return moved
+
+    def run(self, for_ms: int | None, until_idle: bool) -> None:
+        """Step on this thread until the time is over, or nothing is left to do."""
+        end = None if for_ms is None else time.monotonic() + for_ms / 1000
+        while not self._database.closed:
+            moved = self.step()
+            if end is not None and time.monotonic() >= end:
+                return
+            if not moved:
+                if until_idle and self._nothing_left():
+                    return
+                self._wait(end)
+
+    def _nothing_left(self) -> bool:
+        return self._database.connectors.due_in_ms() is None and self._database.engine.idle()
+
+    def _run_thread(self) -> None:
+        while not self._stop.is_set():
+            try:
+                moved = self.step()
+                self.error = None
+            except Exception as error:
+                # The step left nothing behind; a full disk or a busy file may pass.
+                _log.exception("a step of the engine failed")
+                self.error = trace_sentence(error)
+                self._stop.wait(_PAUSE_AFTER_ERROR_S)
+                continue
+            if not moved:
+                self._wait(None)
+
+    def _wait(self, end: float | None) -> None:
+        due_ms = self._database.connectors.due_in_ms()
+        wait_s = _LONGEST_WAIT_S if due_ms is None else min(due_ms / 1000, _LONGEST_WAIT_S)
+        if end is not None:
+            wait_s = min(wait_s, max(0.0, end - time.monotonic()))
+        if wait_s > 0:
+            engine = self._database.engine
+            with engine.committed:
+                engine.committed.wait(wait_s)

@@ -1,0 +1,225 @@
+"""Pull queries: the rows of a table or stream as they are now, within ksqlDB's rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from millstream import types as t
+from millstream.catalog.model import Source
+from millstream.columns import arrow
+from millstream.columns.batch import Batch, empty
+from millstream.database.result import Result
+from millstream.engine.build import Builder
+from millstream.engine.expressions import constant
+from millstream.engine.operators.base import StepContext
+from millstream.engine.operators.table_state import TableState
+from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
+from millstream.errors import NotSupportedYetError, ParseError, SemanticError
+from millstream.plan import nodes
+from millstream.plan.analyse import Analyser, Purpose
+from millstream.sql import ast
+from millstream.sql.script import parse_statement
+from millstream.store.interfaces import StoreId
+
+if TYPE_CHECKING:
+    from millstream.database.database import Database
+
+
+def answer(database: Database, text: str) -> Result:
+    """Answer a SELECT: a pull query by ksqlDB's rules, anything beyond them by DuckDB (ours)."""
+    database.refresh()
+    text = text.strip().rstrip(";")
+    try:
+        statement = parse_statement(text)
+    except ParseError as error:
+        return _ad_hoc(database, text, error)
+    if not isinstance(statement, ast.Select):
+        raise SemanticError(
+            "only SELECT can be asked here",
+            statement.position,
+            source=text,
+            hint="Use execute for other statements.",
+        )
+    query = statement.query
+    if query.emit is not None:
+        raise SemanticError(
+            "a query with EMIT never ends, so it cannot be asked once",
+            query.position,
+            source=text,
+            hint="Use subscribe, or leave EMIT out.",
+        )
+    if beyond_pull(query):
+        return _ad_hoc(database, text, None)
+    try:
+        return pull(database, query)
+    except SemanticError as error:
+        error.source = error.source or text
+        raise
+
+
+def beyond_pull(query: ast.Query) -> bool:
+    """Whether ksqlDB's pull queries do not know a clause of this query."""
+    return (
+        isinstance(query.relation, ast.Join)
+        or bool(query.group_by)
+        or bool(query.partition_by)
+        or query.window is not None
+        or query.having is not None
+    )
+
+
+def pull(database: Database, query: ast.Query) -> Result:
+    """Answer a pull query: one source, WHERE, LIMIT."""
+    if beyond_pull(query):
+        raise SemanticError(
+            "a pull query has one source, WHERE and LIMIT, nothing more",
+            query.position,
+            hint="Add EMIT CHANGES for a push query.",
+        )
+    analysis = Analyser(query, database.catalog, database.registry, Purpose.PULL).analyse()
+    with database.engine.lock:
+        batch = _read(database, analysis.root, query)
+    root = analysis.root
+    shown = len(root.schema.key)
+    if query.limit is not None:
+        batch = batch.take(np.arange(min(query.limit, len(batch))))
+    columns = root.schema.value
+    return Result([c.name for c in columns], [c.type for c in columns], batch.arrays[shown:])
+
+
+def _read(database: Database, root: nodes.Node, query: ast.Query) -> Batch:
+    (read,) = nodes.sources_of(root)
+    rows = source_batch(database, read, _key_lookup(database, read, query))
+    builder = Builder(0, 1, "JSON")
+    stage = builder.build(_unmaterialised(root))
+    if len(rows) == 0:
+        return empty(root.schema)
+    return stage.run([rows], StepContext(clock=database.clock))
+
+
+def _unmaterialised(node: nodes.Node) -> nodes.Node:
+    if isinstance(node, nodes.ReadSource):
+        return replace(node, materialised=False)
+    below = getattr(node, "input", None)
+    assert isinstance(below, nodes.Node)
+    return replace(node, input=_unmaterialised(below))  # type: ignore[call-arg]
+
+
+def source_batch(database: Database, read: nodes.ReadSource, keys: list[pa.Array] | None) -> Batch:
+    """The rows of a stream or table as they are now, or those of some keys of a table."""
+    source = read.source
+    query = database.table_of(source.name) if source.is_table else None
+    if query is not None:
+        try:
+            rows = query.rows(keys)
+        except LookupError:
+            return _from_topic(database, read)
+        return _named(rows, source, read)
+    return _from_topic(database, read)
+
+
+def _named(rows: Batch, source: Source, read: nodes.ReadSource) -> Batch:
+    """A table's own rows under the columns that a read asks for."""
+    columns = dict(zip([c.name for c in source.schema.columns], rows.arrays, strict=True))
+    shown = SourceRows(
+        columns=columns,
+        rowtime=rows.rowtime,
+        partition=rows.partition,
+        offset=rows.offset,
+        seq=rows.seq,
+        writer=np.zeros(len(rows), np.int32),
+        key_null=None,
+        value_null=rows.value_null,
+        window_start=rows.window_start,
+        window_end=rows.window_end,
+        headers=None,
+    )
+    return shown.batch(read.columns, read.schema, np.arange(len(rows)))
+
+
+def _from_topic(database: Database, read: nodes.ReadSource) -> Batch:
+    """All records of the topic; for a table the last row of each key."""
+    source = read.source
+    reader = SourceReader(source, frozenset(read.columns), strict_time=False)
+    with database.store.view() as view:
+        parts = [reader.read(records) for _, records in view.read(source.topic_id, 0)]
+    if not parts:
+        return empty(read.schema)
+    rows = concat_rows(parts)
+    batch = rows.batch(read.columns, read.schema, np.arange(len(rows)))
+    if not source.is_table:
+        return batch
+    if source.window is not None:
+        raise NotSupportedYetError("reading a windowed table that no query of ours keeps")
+    state = TableState("scan", read.schema, StoreId(0, "scan", ""))
+    state.step(batch, StepContext(clock=database.clock))
+    return state.rows()
+
+
+# --- keys ----------------------------------------------------------------------------------------
+
+
+def _key_lookup(
+    database: Database, read: nodes.ReadSource, query: ast.Query
+) -> list[pa.Array] | None:
+    """The keys that WHERE names by = or IN for every key column, as arrays; None: scan."""
+    schema = read.source.schema
+    if query.where is None or not read.source.is_table or not schema.key:
+        return None
+    wanted: dict[str, list[Any]] = {}
+    for part in _conjuncts(query.where):
+        found = _key_values(part, schema, database)
+        if found is not None:
+            wanted.setdefault(found[0], found[1])
+    if len(wanted) < len(schema.key):
+        return None
+    combinations: list[tuple[Any, ...]] = [()]
+    for column in schema.key:
+        combinations = [(*c, v) for c in combinations for v in wanted[column.name]]
+    unique = list(dict.fromkeys(combinations)) if _hashable(combinations) else combinations
+    return [
+        arrow.from_python([c[i] for c in unique], column.type)
+        for i, column in enumerate(schema.key)
+    ]
+
+
+def _hashable(rows: list[tuple[Any, ...]]) -> bool:
+    return not any(isinstance(v, list | dict) for row in rows for v in row)
+
+
+def _conjuncts(expression: ast.Expression) -> list[ast.Expression]:
+    if isinstance(expression, ast.Logical) and expression.op == "AND":
+        return [*_conjuncts(expression.left), *_conjuncts(expression.right)]
+    return [expression]
+
+
+def _key_values(
+    part: ast.Expression, schema: t.Schema, database: Database
+) -> tuple[str, list[Any]] | None:
+    match part:
+        case ast.Comparison("=", ast.ColumnRef(name), value) | ast.Comparison(
+            "=", value, ast.ColumnRef(name)
+        ):
+            values = [value]
+        case ast.In(ast.ColumnRef(name), items, False):
+            values = list(items)
+        case _:
+            return None
+    column = schema.find(name)
+    if column is None or column.role is not t.Role.KEY:
+        return None
+    try:
+        found = [constant(v, column.type, database.registry) for v in values]
+    except SemanticError:
+        return None
+    return name, [v for v in found if v is not None]
+
+
+def _ad_hoc(database: Database, text: str, error: ParseError | None) -> Result:
+    from millstream.database.ad_hoc import ask
+
+    return ask(database, text, error)

@@ -1,0 +1,164 @@
+"""Push queries: rows as they come; each subscriber has a query of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from millstream.columns import arrow
+from millstream.columns.batch import Batch, is_null
+from millstream.columns.segments import coalesce
+from millstream.engine.query import Query
+from millstream.engine.slicing import head
+from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
+from millstream.errors import SemanticError
+from millstream.plan.analyse import Analyser, Purpose
+from millstream.plan.nodes import QueryPlan
+from millstream.sql import ast
+from millstream.sql.script import parse_statement
+
+if TYPE_CHECKING:
+    from millstream.database.database import Database
+
+_ROWS_A_READ = 10_000
+_WAIT_S = 0.05
+
+
+class Row(tuple[Any, ...]):
+    """A row of a push query; `tombstone`: the table's row of this key is gone."""
+
+    tombstone = False
+
+
+class Tombstone(Row):
+    """The end of a table's row: the key's columns, all others None."""
+
+    tombstone = True
+
+
+class Subscription:
+    """An endless iterator of rows. It starts where auto.offset.reset says, sees committed records
+    only, and ends at LIMIT, at `close`, or when the database is closed."""
+
+    def __init__(self, database: Database, text: str) -> None:
+        statement = parse_statement(text.strip().rstrip(";"))
+        if not isinstance(statement, ast.Select):
+            raise SemanticError("only SELECT can be subscribed to", statement.position, source=text)
+        query = statement.query
+        if query.emit is None:
+            raise SemanticError(
+                "a subscription needs EMIT CHANGES",
+                query.position,
+                source=text,
+                hint="Without it this is a pull query: use sql.",
+            )
+        try:
+            analysis = Analyser(query, database.catalog, database.registry, Purpose.PUSH).analyse()
+        except SemanticError as error:
+            error.source = error.source or text
+            raise
+        session = database.session()
+        sources = tuple(i.source for i in analysis.inputs)
+        plan = QueryPlan(analysis.root, sources, query.emit, query.limit)
+        self._database = database
+        self._query = Query(plan, session, database.clock)
+        self._left = query.limit
+        self._closed = threading.Event()
+        self._ready: deque[Row] = deque()
+        columns = analysis.root.schema.value
+        self._hidden = len(analysis.root.schema.key)
+        self.columns = [c.name for c in columns]
+        self.types = [c.type for c in columns]
+        self._readers = {
+            r.source.id: SourceReader(
+                r.source, self._query.needed_columns(r.source.id), strict_time=False
+            )
+            for r in self._query.reads
+        }
+        earliest = session.get("auto.offset.reset", "latest").lower() == "earliest"
+        with database.store.view() as view:
+            self._positions = {
+                topic_id: 0 if earliest else view.end(topic_id)
+                for topic_id in self._query.topic_ids
+            }
+
+    def __iter__(self) -> Iterator[Row]:
+        return self
+
+    def __next__(self) -> Row:
+        while not self._ready:
+            if self._left == 0 or self._closed.is_set():
+                raise StopIteration
+            self._fill()
+        if self._left is not None:
+            if self._left == 0:
+                raise StopIteration
+            self._left -= 1
+        return self._ready.popleft()
+
+    def poll(self) -> list[Row]:
+        """The rows that are there now, without waiting."""
+        self._read()
+        found = list(self._ready)
+        self._ready.clear()
+        if self._left is not None:
+            found = found[: self._left]
+            self._left -= len(found)
+        return found
+
+    def close(self) -> None:
+        """End it; a thread that waits for a row gets the end. Idempotent."""
+        self._closed.set()
+        self._database.engine.announce()
+
+    def _fill(self) -> None:
+        engine = self._database.engine
+        with engine.committed:
+            before = engine.commits
+        if self._read():
+            return
+        if self._database.closed:
+            self._closed.set()
+            return
+        with engine.committed:
+            if engine.commits == before:
+                engine.committed.wait(_WAIT_S)
+
+    def _read(self) -> bool:
+        """Read what was committed since; whether there was anything."""
+        taken: dict[int, SourceRows] = {}
+        with self._database.store.view() as view:
+            for source in {r.source.id: r.source for r in self._query.reads}.values():
+                start = self._positions[source.topic_id]
+                parts = []
+                left = _ROWS_A_READ
+                for _, records in view.read(source.topic_id, start, left):
+                    cut = head(records, left)
+                    parts.append(self._readers[source.id].read(cut))
+                    start += len(cut)
+                    left -= len(cut)
+                    if left <= 0:
+                        break
+                if parts:
+                    taken[source.id] = concat_rows(parts)
+                    self._positions[source.topic_id] = start
+        if not taken:
+            return False
+        batch, _ = self._query.step(taken)
+        if batch.old is not None and self._query.emission.value == "LAST":
+            batch = coalesce(batch)
+        self._ready.extend(self._rows(batch))
+        return True
+
+    def _rows(self, batch: Batch) -> Iterator[Row]:
+        arrays = batch.arrays[self._hidden :]
+        values = [arrow.to_python(a, x) for a, x in zip(arrays, self.types, strict=True)]
+        gone = is_null(batch.value_null, len(batch))
+        is_table = self._query.plan.root.is_table
+        for row, tombstone in zip(zip(*values, strict=True), gone.tolist(), strict=True):
+            if not tombstone:
+                yield Row(row)
+            elif is_table:
+                yield Tombstone(row)

@@ -1,0 +1,40 @@
+"""The answer to a query that is read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from millstream import types as t
+from millstream.columns import arrow
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Columns and rows. `types` are SQL types; empty for answers that DuckDB gave."""
+
+    columns: list[str]
+    types: list[t.SqlType]
+    arrays: list[pa.Array]
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """The rows as tuples of Python values; times as integers, as `columns.arrow` has them."""
+        if not self.columns:
+            return []
+        values = [
+            arrow.to_python(a, self.types[i]) if self.types else a.to_pylist()
+            for i, a in enumerate(self.arrays)
+        ]
+        return list(zip(*values, strict=True))
+
+    def arrow(self) -> pa.Table:
+        """The rows as an Arrow table, DATE, TIME and TIMESTAMP as Arrow's own types."""
+        shown = self.arrays
+        if self.types:
+            shown = [arrow.presentable(a, x) for a, x in zip(self.arrays, self.types, strict=True)]
+        return pa.Table.from_arrays(shown, names=self.columns)
+
+    def __len__(self) -> int:
+        return len(self.arrays[0]) if self.arrays else 0

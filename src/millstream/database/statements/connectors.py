@@ -1,0 +1,132 @@
+"""CREATE, DROP, PAUSE, RESUME and DESCRIBE CONNECTOR."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from millstream.catalog.catalog import did_you_mean
+from millstream.catalog.model import ConnectorInfo
+from millstream.catalog.persistence import save_connector
+from millstream.connect.base import ConnectorError
+from millstream.connect.options import masked
+from millstream.connect.registry import prepare
+from millstream.connect.runtime import owner_of
+from millstream.database.connectors import POSITION, source_topics
+from millstream.database.outcome import Outcome, Table
+from millstream.errors import Position, SemanticError
+from millstream.sql import ast
+from millstream.sql.script import Parsed
+
+if TYPE_CHECKING:
+    from millstream.database.database import Database
+
+
+def create(database: Database, statement: ast.CreateConnector, parsed: Parsed) -> Outcome:
+    """Make a connector and start it; the topics of a source are made, one partition each."""
+    name = statement.name
+    if name in database.catalog.connectors:
+        if statement.if_not_exists:
+            return Outcome(parsed.text, f"connector {name} exists already")
+        raise SemanticError(
+            f"a connector {name} exists already",
+            statement.position,
+            hint=f"Drop it first: DROP CONNECTOR {name};",
+        )
+    try:
+        _, options = prepare(statement.direction, _options(statement))
+    except ConnectorError as error:
+        raise SemanticError(error.message, statement.position, hint=error.hint) from error
+    with database.change() as (commit, catalog):
+        info = ConnectorInfo(
+            id=commit.allocate_id("connector"),
+            name=name,
+            direction=statement.direction,
+            options=options,
+            statement=parsed.text,
+        )
+        for topic in source_topics(info, database.clock):
+            if commit.topic(topic) is None:
+                database.make_topic(commit, topic, 1)
+        catalog.connectors[name] = info
+        save_connector(commit, info)
+    running = database.connectors.start(info, {})
+    if running.state == "FAILED":
+        return Outcome(parsed.text, f"connector {name} created, but FAILED: {running.message}")
+    return Outcome(parsed.text, f"connector {name} created")
+
+
+def drop(database: Database, statement: ast.DropConnector, parsed: Parsed) -> Outcome:
+    """End a connector and forget its position; its topics stay."""
+    info = database.catalog.connectors.get(statement.name)
+    if info is None:
+        if statement.if_exists:
+            return Outcome(parsed.text, f"there is no connector {statement.name}")
+        raise _unknown(database, statement.name, statement.position)
+    database.connectors.stop(info.name)
+    with database.change() as (commit, catalog):
+        catalog.connectors.pop(info.name)
+        commit.delete_entry("connector", info.id)
+        commit.delete_entry(POSITION, info.id)
+        commit.drop_positions(owner_of(info.id))
+    return Outcome(parsed.text, f"connector {info.name} dropped")
+
+
+def control(database: Database, statement: ast.ControlConnector, parsed: Parsed) -> Outcome:
+    """Pause a connector, or let it go on after a pause or a failure."""
+    info = database.catalog.connectors.get(statement.name)
+    if info is None:
+        raise _unknown(database, statement.name, statement.position)
+    pausing = statement.action is ast.QueryAction.PAUSE
+    with database.engine.lock:
+        if pausing:
+            database.connectors.pause(info.name)
+        else:
+            database.connectors.resume(info.name, database.positions().get(info.id, {}))
+        changed = replace(info, state="PAUSED" if pausing else "RUNNING", message=None)
+        with database.change() as (commit, catalog):
+            catalog.connectors[info.name] = changed
+            save_connector(commit, changed)
+    word = "paused" if pausing else "resumed"
+    return Outcome(parsed.text, f"connector {info.name} {word}")
+
+
+def describe(database: Database, statement: ast.DescribeConnector, parsed: Parsed) -> Outcome:
+    """A connector's options, secrets masked, and how it fares."""
+    info = database.catalog.connectors.get(statement.name)
+    if info is None:
+        raise _unknown(database, statement.name, statement.position)
+    running = database.connectors.find(info.name)
+    rows: list[tuple[str, str]] = [("state", running.state if running else info.state)]
+    message = running.message if running else info.message
+    if message is not None:
+        rows.append(("message", message))
+    rows += list(masked(info.options).items())
+    table = Table(("option", "value"), list(rows))
+    return Outcome(parsed.text, f"{info.direction.lower()} connector {info.name}", table)
+
+
+def _options(statement: ast.CreateConnector) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, expression in statement.properties:
+        match expression:
+            case ast.StringLiteral(value):
+                found[name] = value
+            case ast.IntegerLiteral(number):
+                found[name] = str(number)
+            case ast.BooleanLiteral(flag):
+                found[name] = "true" if flag else "false"
+            case _:
+                raise SemanticError(
+                    f"the value of {name} must be a text, a number, true or false",
+                    expression.position or statement.position,
+                )
+    return found
+
+
+def _unknown(database: Database, name: str, position: Position | None) -> SemanticError:
+    return SemanticError(
+        f"there is no connector {name}",
+        position,
+        hint=did_you_mean(name, database.catalog.connectors),
+    )

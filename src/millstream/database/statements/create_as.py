@@ -1,0 +1,122 @@
+"""CREATE STREAM|TABLE .. AS SELECT and INSERT INTO .. SELECT: persistent queries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from millstream.catalog.catalog import Catalog
+from millstream.catalog.model import QueryInfo, Source
+from millstream.catalog.persistence import save_query, save_source
+from millstream.database.outcome import Outcome
+from millstream.database.statements.create_source import already_exists
+from millstream.engine.query import Query
+from millstream.engine.scheduler import start_progress
+from millstream.errors import NotSupportedYetError, SemanticError
+from millstream.plan.nodes import QueryPlan, Sink
+from millstream.plan.properties import INSERT, Properties
+from millstream.sql import ast
+from millstream.sql.script import Parsed
+from millstream.store.interfaces import Commit
+
+if TYPE_CHECKING:
+    from millstream.database.database import Database
+
+_PREFIX = {ast.SourceKind.STREAM: "CSAS", ast.SourceKind.TABLE: "CTAS"}
+
+
+def create_as(database: Database, statement: ast.CreateAsSelect, parsed: Parsed) -> Outcome:
+    """Make a stream or table of a query's results, and start the query."""
+    if statement.or_replace:
+        raise NotSupportedYetError("CREATE OR REPLACE", statement.position)
+    existing = database.catalog.sources.get(statement.name)
+    if existing is not None:
+        if statement.if_not_exists:
+            return Outcome(parsed.text, f"{statement.name} exists already")
+        raise already_exists(existing, statement)
+    session = database.session()
+    plan = database.plan_of(statement, session)
+    assert plan.sink is not None
+    with database.change() as (commit, catalog):
+        number = commit.allocate_id("query")
+        query_id = f"{_PREFIX[statement.kind]}_{statement.name}_{number - 1}"
+        source = _sink_source(database, commit, plan.sink, query_id, parsed)
+        catalog.sources[source.name] = source
+        save_source(commit, source)
+        query = _register(database, commit, catalog, plan, number, query_id, parsed, session)
+    database.engine.add(query)
+    return Outcome(
+        parsed.text,
+        f"{statement.kind.value.lower()} {statement.name} created, query {query_id} started",
+    )
+
+
+def insert_into(database: Database, statement: ast.InsertIntoSelect, parsed: Parsed) -> Outcome:
+    """Start a query that writes into an existing stream."""
+    session = database.session()
+    plan = database.plan_of(statement, session)
+    wanted = Properties.of(statement.properties, INSERT, statement.position).text("QUERY_ID")
+    if wanted is not None and wanted.upper() in database.catalog.queries:
+        raise SemanticError(f"a query {wanted} exists already", statement.position)
+    with database.change() as (commit, catalog):
+        number = commit.allocate_id("query")
+        query_id = wanted.upper() if wanted else f"INSERTQUERY_{number - 1}"
+        query = _register(database, commit, catalog, plan, number, query_id, parsed, session)
+    database.engine.add(query)
+    return Outcome(parsed.text, f"query {query_id} started")
+
+
+def _register(
+    database: Database,
+    commit: Commit,
+    catalog: Catalog,
+    plan: QueryPlan,
+    number: int,
+    query_id: str,
+    parsed: Parsed,
+    session: dict[str, str],
+) -> Query:
+    assert plan.sink is not None
+    info = QueryInfo(
+        number=number,
+        id=query_id,
+        statement=parsed.text,
+        sources=tuple(dict.fromkeys(s.name for s in plan.sources)),
+        sink=plan.sink.name,
+        properties=session,
+    )
+    catalog.queries[query_id] = info
+    save_query(commit, info)
+    query = database.make_query(info, plan)
+    earliest = session.get("auto.offset.reset", "latest").lower() == "earliest"
+    start_progress(query, commit, earliest=earliest)
+    return query
+
+
+def _sink_source(
+    database: Database, commit: Commit, sink: Sink, query_id: str, parsed: Parsed
+) -> Source:
+    topic = commit.topic(sink.topic)
+    if topic is None:
+        topic = database.make_topic(
+            commit,
+            sink.topic,
+            sink.partitions,
+            replicas=sink.replicas,
+            retention_ms=sink.retention_ms,
+            cleanup_policy=sink.cleanup_policy,
+        )
+    return Source(
+        id=commit.allocate_id("source"),
+        name=sink.name,
+        kind=sink.kind,
+        schema=sink.schema,
+        topic=sink.topic,
+        topic_id=topic.id,
+        key_layout=sink.key_layout,
+        value_layout=sink.value_layout,
+        window=sink.window,
+        timestamp=sink.timestamp,
+        wrap_setting=sink.wrap_setting,
+        query_id=query_id,
+        statement=parsed.text,
+    )

@@ -1,0 +1,72 @@
+"""TERMINATE, PAUSE and RESUME of persistent queries."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from millstream.catalog.catalog import did_you_mean
+from millstream.catalog.model import QueryInfo
+from millstream.catalog.persistence import save_query
+from millstream.database.outcome import Outcome
+from millstream.engine.scheduler import drop_progress
+from millstream.errors import SemanticError
+from millstream.sql import ast
+from millstream.sql.script import Parsed
+
+if TYPE_CHECKING:
+    from millstream.database.database import Database
+
+_DONE = {
+    ast.QueryAction.TERMINATE: "terminated",
+    ast.QueryAction.PAUSE: "paused",
+    ast.QueryAction.RESUME: "resumed",
+}
+
+
+def handle(database: Database, statement: ast.ControlQuery, parsed: Parsed) -> Outcome:
+    """Act on one query, or on all."""
+    chosen = _chosen(database, statement)
+    for info in chosen:
+        match statement.action:
+            case ast.QueryAction.TERMINATE:
+                terminate(database, info)
+            case ast.QueryAction.PAUSE:
+                _set_state(database, info, "PAUSED")
+                database.engine.remove(info.number)
+            case ast.QueryAction.RESUME if info.state != "RUNNING":
+                running = _set_state(database, info, "RUNNING")
+                database.engine.add(database.make_query(running))
+    names = ", ".join(i.id for i in chosen) or "no query"
+    return Outcome(parsed.text, f"{names} {_DONE[statement.action]}")
+
+
+def terminate(database: Database, info: QueryInfo) -> None:
+    """End a query; what it wrote stays, its state goes."""
+    with database.change() as (commit, catalog):
+        catalog.queries.pop(info.id)
+        commit.delete_entry("query", info.number)
+        drop_progress(info.number, commit)
+    database.engine.remove(info.number)
+
+
+def _chosen(database: Database, statement: ast.ControlQuery) -> list[QueryInfo]:
+    queries = database.catalog.queries
+    if statement.query_id is None:
+        return list(queries.values())
+    found = queries.get(statement.query_id) or queries.get(statement.query_id.upper())
+    if found is None:
+        raise SemanticError(
+            f"there is no query {statement.query_id}",
+            statement.position,
+            hint=did_you_mean(statement.query_id, queries),
+        )
+    return [found]
+
+
+def _set_state(database: Database, info: QueryInfo, state: str) -> QueryInfo:
+    changed = replace(info, state=state, error=None)
+    with database.change() as (commit, catalog):
+        catalog.queries[info.id] = changed
+        save_query(commit, changed)
+    return changed

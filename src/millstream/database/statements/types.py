@@ -1,0 +1,47 @@
+"""CREATE TYPE and DROP TYPE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from millstream.catalog.catalog import did_you_mean
+from millstream.catalog.model import CustomType
+from millstream.catalog.persistence import save_type
+from millstream.database.outcome import Outcome
+from millstream.errors import SemanticError
+from millstream.sql import ast
+from millstream.sql.script import Parsed
+
+if TYPE_CHECKING:
+    from millstream.database.database import Database
+
+
+def create(database: Database, statement: ast.CreateType, parsed: Parsed) -> Outcome:
+    """Give a type a name; statements from here on may use it."""
+    if statement.name in database.catalog.types:
+        if statement.if_not_exists:
+            return Outcome(parsed.text, f"type {statement.name} exists already")
+        raise SemanticError(f"a type {statement.name} exists already", statement.position)
+    resolved = database.catalog.resolve_type(statement.type)
+    with database.change() as (commit, catalog):
+        custom = CustomType(commit.allocate_id("type"), statement.name, resolved)
+        catalog.types[custom.name] = custom
+        save_type(commit, custom)
+    return Outcome(parsed.text, f"type {statement.name} created")
+
+
+def drop(database: Database, statement: ast.DropType, parsed: Parsed) -> Outcome:
+    """Forget a type's name; what was declared with it keeps its meaning."""
+    custom = database.catalog.types.get(statement.name)
+    if custom is None:
+        if statement.if_exists:
+            return Outcome(parsed.text, f"there is no type {statement.name}")
+        raise SemanticError(
+            f"there is no type {statement.name}",
+            statement.position,
+            hint=did_you_mean(statement.name, database.catalog.types),
+        )
+    with database.change() as (commit, catalog):
+        catalog.types.pop(statement.name)
+        commit.delete_entry("type", custom.id)
+    return Outcome(parsed.text, f"type {statement.name} dropped")

@@ -1,0 +1,336 @@
+"""From a logical plan to stages that run: operators with their state, joined into a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import pyarrow as pa
+
+from millstream import types as t
+from millstream.columns.batch import Batch, empty
+from millstream.engine.operators.aggregate import (
+    AggregateCall,
+    AggregateOperator,
+    AggregateSpec,
+    WindowKind,
+    WindowSpec,
+)
+from millstream.engine.operators.base import Operator, StepContext
+from millstream.engine.operators.stateless import (
+    FilterOperator,
+    GroupOperator,
+    Partitioner,
+    ProjectOperator,
+    RekeyOperator,
+    TableGroupOperator,
+)
+from millstream.engine.operators.stream_stream_join import StreamStreamJoinOperator
+from millstream.engine.operators.stream_table_join import StreamTableJoinOperator
+from millstream.engine.operators.table_state import TableState
+from millstream.engine.state.pages import schema_hash
+from millstream.plan import nodes
+from millstream.serde.base import Layout
+from millstream.serde.formats import format_named
+from millstream.sql.ast import JoinKind
+from millstream.store.interfaces import Commit, StoreId, View
+
+try:
+    from millstream.engine.operators.table_aggregate import TableAggregateOperator
+except ImportError:
+    TableAggregateOperator = AggregateOperator
+
+
+class Stateful(Protocol):
+    """What is written at each commit and read at a start."""
+
+    def write(self, commit: Commit) -> None:
+        """Write what changed since the last write."""
+        ...
+
+    def load(self, view: View) -> None:
+        """Read the state that the last commit left."""
+        ...
+
+
+class Stage(Protocol):
+    """A part of a running query: from the rows of its sources to its own."""
+
+    schema: t.Schema
+
+    def run(self, inputs: Sequence[Batch], context: StepContext) -> Batch:
+        """The rows that the sources' rows cause; `inputs` has a batch per source read."""
+        ...
+
+    def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
+        """The rows of the table that the stage keeps, all of them or those of some keys."""
+        ...
+
+    def states(self) -> Iterator[Stateful]:
+        """Everything below that keeps state, inputs first."""
+        ...
+
+
+class ReadStage:
+    """The rows of one source; a materialised table's as changes."""
+
+    def __init__(self, index: int, node: nodes.ReadSource, state: TableState | None) -> None:
+        self.schema = node.schema
+        self.index = index
+        self.state = state
+        self._is_table = node.is_table
+
+    def run(self, inputs: Sequence[Batch], context: StepContext) -> Batch:
+        batch = inputs[self.index]
+        if self.state is None or len(batch) == 0:
+            return batch
+        return self.state.step(batch, context)
+
+    def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
+        if self.state is None:
+            raise LookupError("the table's rows are not kept")
+        return self.state.rows() if keys is None else self.state.lookup(keys)
+
+    def states(self) -> Iterator[Stateful]:
+        if self.state is not None:
+            yield self.state
+
+
+class OperatorStage:
+    """One operator over one input."""
+
+    def __init__(self, below: Stage, operator: Operator, schema: t.Schema) -> None:
+        self.schema = schema
+        self.below = below
+        self.operator = operator
+
+    def run(self, inputs: Sequence[Batch], context: StepContext) -> Batch:
+        batch = self.below.run(inputs, context)
+        return self.operator.step(batch, context) if len(batch) else empty(self.schema)
+
+    def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
+        batch = self.below.rows(keys, context)
+        return self.operator.step(batch, context) if len(batch) else empty(self.schema)
+
+    def states(self) -> Iterator[Stateful]:
+        yield from self.below.states()
+        yield self.operator
+
+
+class AggregateStage:
+    """A grouping, its aggregation, and the window's bounds as columns behind the results."""
+
+    def __init__(
+        self,
+        below: Stage,
+        group: GroupOperator | TableGroupOperator,
+        aggregation: AggregateOperator | TableAggregateOperator,
+        schema: t.Schema,
+        *,
+        windowed: bool,
+    ) -> None:
+        self.schema = schema
+        self.below = below
+        self.group = group
+        self.aggregation = aggregation
+        self.windowed = windowed
+
+    def run(self, inputs: Sequence[Batch], context: StepContext) -> Batch:
+        batch = self.below.run(inputs, context)
+        if len(batch) == 0:
+            return empty(self.schema)
+        if isinstance(self.group, TableGroupOperator):
+            assert isinstance(self.aggregation, TableAggregateOperator)
+            signed, sign = self.group.step_signed(batch, context)
+            if len(signed) == 0:
+                return empty(self.schema)
+            return self._with_bounds(self.aggregation.step_signed(signed, sign, context))
+        assert isinstance(self.aggregation, AggregateOperator)
+        grouped = self.group.step(batch, context)
+        if len(grouped) == 0:
+            return empty(self.schema)
+        return self._with_bounds(self.aggregation.step(grouped, context))
+
+    def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
+        if keys is None:
+            return self._with_bounds(self.aggregation.rows())
+        return self._with_bounds(self.aggregation.lookup(keys))
+
+    def _with_bounds(self, batch: Batch) -> Batch:
+        if not self.windowed:
+            return replace(batch, schema=self.schema)
+        bounds = [pa.array(batch.window_start), pa.array(batch.window_end)]
+        old = None if batch.old is None else [*batch.old, *bounds]
+        return replace(batch, schema=self.schema, arrays=[*batch.arrays, *bounds], old=old)
+
+    def states(self) -> Iterator[Stateful]:
+        yield from self.below.states()
+        yield self.aggregation
+
+
+class StreamTableStage:
+    """A stream joined with a materialised table."""
+
+    def __init__(self, left: Stage, right: Stage, operator: StreamTableJoinOperator) -> None:
+        self.schema = operator.schema
+        self.left = left
+        self.right = right
+        self.operator = operator
+
+    def run(self, inputs: Sequence[Batch], context: StepContext) -> Batch:
+        changes = self.right.run(inputs, context)
+        left = self.left.run(inputs, context)
+        return self.operator.step(left, changes, context) if len(left) else empty(self.schema)
+
+    def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
+        raise LookupError("a stream keeps no rows")
+
+    def states(self) -> Iterator[Stateful]:
+        yield from self.left.states()
+        yield from self.right.states()
+
+
+class StreamStreamStage:
+    """Two streams joined within a time."""
+
+    def __init__(self, left: Stage, right: Stage, operator: StreamStreamJoinOperator) -> None:
+        self.schema = operator.schema
+        self.left = left
+        self.right = right
+        self.operator = operator
+
+    def run(self, inputs: Sequence[Batch], context: StepContext) -> Batch:
+        left = self.left.run(inputs, context)
+        right = self.right.run(inputs, context)
+        if len(left) == 0 and len(right) == 0:
+            return empty(self.schema)
+        return self.operator.step(left, right, context)
+
+    def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
+        raise LookupError("a stream keeps no rows")
+
+    def states(self) -> Iterator[Stateful]:
+        yield from self.left.states()
+        yield from self.right.states()
+        yield self.operator
+
+
+class Builder:
+    """Builds the stages of a plan. State belongs to `query_id`; `partitions` is how many the
+    query's internal topics have, `key_format` the format of keys that decides partitions."""
+
+    def __init__(self, query_id: int, partitions: int, key_format: str) -> None:
+        self.query_id = query_id
+        self.partitions = partitions
+        self.key_format = key_format
+        self.reads: list[nodes.ReadSource] = []
+        self._steps = 0
+
+    def build(self, node: nodes.Node) -> Stage:
+        """The stage of a node and of all below it."""
+        match node:
+            case nodes.ReadSource():
+                return self._read(node)
+            case nodes.Filter():
+                below = self.build(node.input)
+                name = self._name(node.clause.lower())
+                filtering = FilterOperator(name, node.predicate, is_table=node.is_table)
+                return OperatorStage(below, filtering, node.schema)
+            case nodes.Project():
+                below = self.build(node.input)
+                project = ProjectOperator(self._name("project"), node.schema, node.expressions)
+                return OperatorStage(below, project, node.schema)
+            case nodes.Rekey():
+                below = self.build(node.input)
+                placing = self._partitioner(node.schema.key)
+                rekey = RekeyOperator(self._name("rekey"), node.schema, node.keys, placing)
+                return OperatorStage(below, rekey, node.schema)
+            case nodes.Aggregate():
+                return self._aggregate(node)
+            case nodes.StreamTableJoin():
+                return self._stream_table(node)
+            case nodes.StreamStreamJoin():
+                return self._stream_stream(node)
+        raise TypeError(f"no operator for {type(node).__name__}")
+
+    def _name(self, kind: str) -> str:
+        self._steps += 1
+        return f"{kind}-{self._steps}"
+
+    def _store(self, name: str, *types: object) -> StoreId:
+        return StoreId(self.query_id, name, schema_hash(*types))
+
+    def _partitioner(self, key: Sequence[t.Column]) -> Partitioner | None:
+        if self.partitions == 1 or not key:
+            return None
+        key_format = "JSON" if len(key) > 1 and self.key_format == "KAFKA" else self.key_format
+        layout = Layout(key_format, tuple(key), wrap=len(key) > 1)
+        return Partitioner(format_named(key_format).encoder(layout), self.partitions)
+
+    def _read(self, node: nodes.ReadSource) -> Stage:
+        index = len(self.reads)
+        self.reads.append(node)
+        state = None
+        if node.materialised:
+            name = self._name("table")
+            types = [c.type for c in node.schema.columns]
+            state = TableState(name, node.schema, self._store(name, *types))
+        return ReadStage(index, node, state)
+
+    def _aggregate(self, node: nodes.Aggregate) -> Stage:
+        below = self.build(node.input)
+        name = self._name("aggregate")
+        arguments = [(f"argument_{i}", a.type or t.STRING) for i, a in enumerate(node.arguments)]
+        key = node.schema.key
+        schema = t.Schema.of([(c.name, c.type) for c in key], arguments)
+        placing = self._partitioner(key) if node.rekeyed else None
+        make = TableGroupOperator if node.input.is_table else GroupOperator
+        group = make(self._name("group"), schema, node.keys, node.arguments, placing)
+        windowed = node.spec is not None
+        results = node.schema.value[: len(node.calls)]
+        output = t.Schema((*key, *results))
+        calls = tuple(AggregateCall(c.aggregator, c.arguments, c.result) for c in node.calls)
+        spec = AggregateSpec(key, calls, _window(node.spec), output, node.final)
+        states = [s for c in node.calls for s in c.aggregator.state_types]
+        stored = self._store(name, *(c.type for c in output.columns), *states)
+        operator: AggregateOperator | TableAggregateOperator
+        if node.input.is_table:
+            operator = TableAggregateOperator(name, stored, spec)
+        else:
+            operator = AggregateOperator(name, stored, spec)
+        return AggregateStage(below, group, operator, node.schema, windowed=windowed)
+
+    def _stream_table(self, node: nodes.StreamTableJoin) -> Stage:
+        left, right = self.build(node.left), self.build(node.right)
+        if not isinstance(right, ReadStage) or right.state is None:
+            raise TypeError("the right side of a join is a materialised table")
+        placing = self._partitioner(node.schema.key) if node.rekeyed else None
+        operator = StreamTableJoinOperator(
+            self._name("join"),
+            node.schema,
+            right.state,
+            node.left_key,
+            placing,
+            keep_unmatched=node.kind is JoinKind.LEFT,
+        )
+        return StreamTableStage(left, right, operator)
+
+    def _stream_stream(self, node: nodes.StreamStreamJoin) -> Stage:
+        left, right = self.build(node.left), self.build(node.right)
+        name = self._name("join")
+        types = [c.type for c in node.schema.columns]
+        operator = StreamStreamJoinOperator(
+            name,
+            node,
+            self._store(name, *types),
+            self._partitioner(node.schema.key),
+        )
+        return StreamStreamStage(left, right, operator)
+
+
+def _window(spec: nodes.WindowSpec | None) -> WindowSpec | None:
+    if spec is None:
+        return None
+    kind = WindowKind(spec.kind)
+    return WindowSpec(kind, spec.size_ms, spec.advance_ms, spec.grace_ms, spec.retention_ms)

@@ -1,0 +1,272 @@
+"""Filters, projections and new keys: steps that look at one row at a time and keep nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from millstream.columns import arrow
+from millstream.columns.batch import Batch, is_null, mask_or_none
+from millstream.engine.expressions import Compiled, EvaluationContext, compile_expression
+from millstream.engine.operators.base import Stateless, StepContext
+from millstream.plan import typed
+from millstream.serde.base import Encoder
+from millstream.serde.keys import partition_of
+from millstream.types import Schema
+
+
+class Evaluator:
+    """Several expressions over the same batch; failures go to the processing log."""
+
+    def __init__(self, step: str, expressions: Sequence[typed.Expression]) -> None:
+        self.step = step
+        self.compiled: list[Compiled] = [compile_expression(e) for e in expressions]
+
+    def evaluate(
+        self, columns: Sequence[pa.Array], batch: Batch, context: StepContext
+    ) -> list[pa.Array]:
+        """One array per expression; null where it failed."""
+        evaluation = EvaluationContext(clock=context.clock)
+        results = [c.evaluate(columns, len(batch), evaluation).values for c in self.compiled]
+        if evaluation.failures:
+            self._report(batch, evaluation, context)
+        return results
+
+    def _report(
+        self, batch: Batch, evaluation: EvaluationContext, context: StepContext
+    ) -> None:
+        nothing = is_null(batch.value_null, len(batch))
+        for row, message in evaluation.reports:
+            if not nothing[row]:
+                context.note(self.step, "expression", message, int(batch.seq[row]))
+        missed = evaluation.failures - len(evaluation.reports)
+        if missed > 0:
+            context.note(self.step, "expression", "more rows failed like these", count=missed)
+
+
+class FilterOperator(Stateless):
+    """Keeps rows for which a predicate is true.
+
+    In a stream the others are dropped, records without a value among them. In a table a row that
+    stops to match becomes a tombstone, and one that never matched leaves nothing (HAVING too).
+    """
+
+    def __init__(self, name: str, predicate: typed.Expression, *, is_table: bool) -> None:
+        self.name = name
+        self.is_table = is_table
+        self._evaluator = Evaluator(name, [predicate])
+
+    def step(self, batch: Batch, context: StepContext) -> Batch:
+        """The rows that match, and in a table the ends of those that did."""
+        (match,) = self._evaluator.evaluate(batch.arrays, batch, context)
+        visible = arrow.true_mask(match)
+        if batch.value_null is not None:
+            visible &= ~batch.value_null
+        if not self.is_table:
+            return batch.where(visible)
+        if batch.old is None or batch.old_null is None:
+            return batch.where(visible)
+        was_visible = self._was_visible(batch, context)
+        return self._changes(batch, visible, was_visible)
+
+    def _was_visible(self, batch: Batch, context: StepContext) -> np.ndarray:
+        assert batch.old is not None and batch.old_null is not None
+        if batch.old_null.all():
+            return np.zeros(len(batch), bool)
+        quiet = replace(context, notes=[])
+        (match,) = self._evaluator.evaluate([*batch.key_arrays, *batch.old], batch, quiet)
+        return np.asarray(arrow.true_mask(match) & ~batch.old_null)
+
+    def _changes(self, batch: Batch, visible: np.ndarray, was_visible: np.ndarray) -> Batch:
+        kept = batch.where(visible | was_visible)
+        chosen = np.flatnonzero(visible | was_visible)
+        return replace(
+            kept,
+            value_null=mask_or_none(~visible[chosen]),
+            old_null=~was_visible[chosen],
+        )
+
+
+class ProjectOperator(Stateless):
+    """Computes the columns of a result. Key columns are handed on as they are."""
+
+    def __init__(
+        self, name: str, schema: Schema, expressions: Sequence[typed.Expression]
+    ) -> None:
+        self.name = name
+        self.schema = schema
+        self._evaluator = Evaluator(name, expressions)
+
+    def step(self, batch: Batch, context: StepContext) -> Batch:
+        """The same rows with other columns; of old rows only whether they were there is kept."""
+        arrays = self._evaluator.evaluate(batch.arrays, batch, context)
+        old: list[pa.Array] | None = None if batch.old is None else []
+        return replace(batch, schema=self.schema, arrays=arrays, old=old)
+
+
+class Partitioner:
+    """Places rows by the bytes of their new key, as Kafka's own partitioner does."""
+
+    def __init__(self, encoder: Encoder, partitions: int) -> None:
+        self.encoder = encoder
+        self.partitions = partitions
+
+    def place(self, keys: list[pa.Array], length: int) -> np.ndarray:
+        """The partition of each row's key."""
+        if self.partitions == 1:
+            return np.zeros(length, np.int32)
+        encoded = self.encoder.encode(keys, None, length)
+        return partition_of(encoded, self.partitions).astype(np.int32)
+
+
+class RekeyOperator(Stateless):
+    """PARTITION BY: evaluates new key columns and puts the old columns behind them.
+
+    A key of one column is null where its value is; a key of several never is. Records without a
+    value get a key too, from key expressions in which all value columns are null.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        schema: Schema,
+        keys: Sequence[typed.Expression],
+        partitioner: Partitioner | None,
+    ) -> None:
+        self.name = name
+        self.schema = schema
+        self._evaluator = Evaluator(name, keys)
+        self._partitioner = partitioner
+        self._count = len(keys)
+
+    def step(self, batch: Batch, context: StepContext) -> Batch:
+        """The same rows under another key."""
+        keys = self._evaluator.evaluate(batch.arrays, batch, context)
+        key_null = None
+        if self._count == 0:
+            key_null = np.ones(len(batch), bool)
+        elif self._count == 1:
+            key_null = mask_or_none(~arrow.valid_mask(keys[0]))
+        partition = batch.partition
+        if self._partitioner is not None:
+            partition = self._partitioner.place(keys, len(batch))
+        return replace(
+            batch,
+            schema=self.schema,
+            arrays=[*keys, *batch.arrays],
+            key_null=key_null,
+            partition=partition,
+            window_start=None,
+            window_end=None,
+        )
+
+
+class GroupOperator(Stateless):
+    """Evaluates the keys and arguments of an aggregation over a stream.
+
+    Rows with a null or failed key, and records without a value, are dropped and counted.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        schema: Schema,
+        keys: Sequence[typed.Expression],
+        arguments: Sequence[typed.Expression],
+        partitioner: Partitioner | None,
+    ) -> None:
+        self.name = name
+        self.schema = schema
+        self._keys = Evaluator(name, keys)
+        self._arguments = Evaluator(name, arguments)
+        self._partitioner = partitioner
+
+    def step(self, batch: Batch, context: StepContext) -> Batch:
+        """Rows of key columns and arguments, ready to be aggregated."""
+        keys = self._keys.evaluate(batch.arrays, batch, context)
+        keep = ~is_null(batch.value_null, len(batch))
+        without_key = np.zeros(len(batch), bool)
+        for key in keys:
+            if key.null_count:
+                without_key |= ~arrow.valid_mask(key)
+        lost = keep & without_key
+        if lost.any():
+            first = int(batch.seq[np.flatnonzero(lost)[0]])
+            context.note(
+                self.name, "skipped", "the grouping key is null", first, int(lost.sum())
+            )
+        keep &= ~without_key
+        if not keep.all():
+            rows = np.flatnonzero(keep)
+            batch = batch.take(rows)
+            index = pa.array(rows)
+            keys = [k.take(index) for k in keys]
+        return self._grouped(batch, keys, context)
+
+    def _grouped(self, batch: Batch, keys: list[pa.Array], context: StepContext) -> Batch:
+        arguments = self._arguments.evaluate(batch.arrays, batch, context)
+        partition = batch.partition
+        if self._partitioner is not None and len(batch):
+            partition = self._partitioner.place(keys, len(batch))
+        return replace(
+            batch,
+            schema=self.schema,
+            arrays=[*keys, *arguments],
+            key_null=None,
+            value_null=None,
+            partition=partition,
+            window_start=None,
+            window_end=None,
+            old=None,
+            old_null=None,
+        )
+
+
+class TableGroupOperator(Stateless):
+    """Evaluates the keys and arguments of an aggregation over a table.
+
+    A change becomes two rows: the old row is taken back (sign -1), then the new one added (+1).
+    Rows whose grouping key is null take no part.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        schema: Schema,
+        keys: Sequence[typed.Expression],
+        arguments: Sequence[typed.Expression],
+        partitioner: Partitioner | None,
+    ) -> None:
+        self.name = name
+        self.schema = schema
+        self._both = Evaluator(name, [*keys, *arguments])
+        self._partitioner = partitioner
+
+    def step_signed(self, batch: Batch, context: StepContext) -> tuple[Batch, np.ndarray]:
+        """Rows of key columns and arguments, and the sign of each."""
+        assert batch.old is not None and batch.old_null is not None
+        rows = np.repeat(np.arange(len(batch)), 2)
+        sign = np.tile(np.array([-1, 1], np.int8), len(batch))
+        columns = [*batch.key_arrays, *batch.old]
+        before = self._both.evaluate(columns, batch, replace(context, notes=[]))
+        after = self._both.evaluate(batch.arrays, batch, context)
+        interleave = np.arange(len(batch))
+        index = np.empty(2 * len(batch), np.int64)
+        index[0::2] = interleave
+        index[1::2] = interleave + len(batch)
+        arrays = [
+            arrow.concat([b, a]).take(pa.array(index)) for b, a in zip(before, after, strict=True)
+        ]
+        present = np.empty(2 * len(batch), bool)
+        present[0::2] = ~batch.old_null
+        present[1::2] = ~is_null(batch.value_null, len(batch))
+        for key in arrays[: len(self.schema.key)]:
+            if key.null_count:
+                present &= arrow.valid_mask(key)
+        signed = batch.derive(rows, self.schema, arrays).where(present)
+        if self._partitioner is not None and len(signed):
+            signed.partition = self._partitioner.place(signed.key_arrays, len(signed))
+        return signed, sign[present]

@@ -1,0 +1,183 @@
+"""The rows of a table that a query reads, kept so that a change knows what was there before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from millstream.columns import arrow
+from millstream.columns.batch import Batch, is_null
+from millstream.columns.keys import KeyIndex
+from millstream.columns.row_store import RowStore
+from millstream.columns.segments import by_code
+from millstream.engine.operators.base import StepContext
+from millstream.store.interfaces import Commit, StoreId, View
+from millstream.types import BIGINT, Schema
+
+_PAGE_ROWS = 65_536
+_ROWTIME = "$rowtime"
+_SLOT = "$slot"
+_LIVE = "$live"
+
+
+class TableState:
+    """Materialises a table: turns its records into changes with old rows.
+
+    Rows lie in slots numbered by key in order of appearance; pages of 64 k slots are written as
+    deltas, and a page is rewritten when its deltas hold more than twice its rows.
+    """
+
+    def __init__(self, name: str, schema: Schema, store: StoreId) -> None:
+        self.name = name
+        self.schema = schema
+        self.store = store
+        self._key_count = len(schema.key)
+        self._keys = KeyIndex([c.type for c in schema.key])
+        self._rows = RowStore([c.type for c in schema.value] + [BIGINT])
+        self._dirty: list[np.ndarray] = []
+        self._delta_rows: dict[int, int] = {}
+
+    # --- steps -------------------------------------------------------------------------------
+
+    def step(self, batch: Batch, context: StepContext) -> Batch:
+        """The same rows as changes: each with the row of its key before it."""
+        slots = self._keys.ids(batch.key_arrays)
+        stored, absent = self._rows.get(slots)
+        old, old_null = self._old_rows(batch, slots, stored[:-1], absent)
+        self._put(batch, slots)
+        return replace(batch, old=old, old_null=old_null)
+
+    def _old_rows(
+        self, batch: Batch, slots: np.ndarray, stored: list[pa.Array], absent: np.ndarray
+    ) -> tuple[list[pa.Array], np.ndarray]:
+        """Old rows: the stored one for a key's first change, its previous change's for others."""
+        segments = by_code(slots)
+        if len(segments) == len(batch):
+            return stored, absent
+        length = len(batch)
+        before = np.arange(length) + length
+        later = np.ones(length, bool)
+        later[segments.starts] = False
+        places = np.flatnonzero(later)
+        before[segments.order[places]] = segments.order[places - 1]
+        index = pa.array(before)
+        old = [
+            pa.concat_arrays([new, kept]).take(index)
+            for new, kept in zip(batch.value_arrays, stored, strict=True)
+        ]
+        gone = np.concatenate([is_null(batch.value_null, length), absent])
+        return old, gone[before]
+
+    def _put(self, batch: Batch, slots: np.ndarray) -> None:
+        segments = by_code(slots)
+        last = segments.order[segments.ends]
+        gone = is_null(batch.value_null, len(batch))[last]
+        kept = last[~gone]
+        index = pa.array(kept)
+        values = [a.take(index) for a in batch.value_arrays]
+        self._rows.put(slots[kept], [*values, pa.array(batch.rowtime[kept])])
+        self._rows.remove(slots[last[gone]])
+        self._dirty.append(slots[last])
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def find(self, keys: list[pa.Array]) -> np.ndarray:
+        """The slots of keys, -1 where a key never had a row."""
+        return self._keys.find(keys)
+
+    def keys_at(self, slots: np.ndarray) -> list[pa.Array]:
+        """The key columns at slots; null at -1."""
+        index = np.maximum(slots, 0)
+        if len(self._keys) == 0:
+            return [arrow.nulls(c.type, len(slots)) for c in self.schema.key]
+        missing = slots < 0
+        arrays = self._keys.arrays(index)
+        if not missing.any():
+            return arrays
+        mask = pa.array(np.arange(len(slots)), mask=missing)
+        return [a.take(mask) for a in arrays]
+
+    def get(self, slots: np.ndarray) -> tuple[list[pa.Array], np.ndarray]:
+        """The value columns at slots, and a mask of those that hold no row now."""
+        rows, absent = self._rows.get(slots)
+        return rows[:-1], absent
+
+    def rows(self) -> Batch:
+        """All rows, in the order in which their keys came."""
+        return self._batch(self._rows.slots())
+
+    def lookup(self, keys: list[pa.Array]) -> Batch:
+        """The rows of the given keys."""
+        slots = self._keys.find(keys)
+        return self._batch(slots[self._rows.has(slots)])
+
+    def _batch(self, slots: np.ndarray) -> Batch:
+        values, _ = self._rows.get(slots)
+        count = len(slots)
+        rowtime = values[-1].to_numpy() if count else np.empty(0, np.int64)
+        return Batch(
+            schema=self.schema,
+            arrays=[*self._keys.arrays(slots), *values[:-1]],
+            rowtime=rowtime,
+            order=np.arange(count),
+            seq=np.full(count, -1, np.int64),
+            partition=np.zeros(count, np.int32),
+            offset=np.full(count, -1, np.int64),
+        )
+
+    # --- persistence -------------------------------------------------------------------------
+
+    def write(self, commit: Commit) -> None:
+        """Write the rows that changed since the last write."""
+        if not self._dirty:
+            return
+        changed = np.unique(np.concatenate(self._dirty))
+        self._dirty.clear()
+        pages = changed // _PAGE_ROWS
+        for page in np.unique(pages).tolist():
+            slots = changed[pages == page]
+            written = self._delta_rows.get(page, 0) + len(slots)
+            size = min(len(self._keys) - page * _PAGE_ROWS, _PAGE_ROWS)
+            if written > 2 * max(size, 1024):
+                everything = np.arange(page * _PAGE_ROWS, page * _PAGE_ROWS + size)
+                commit.put_page(self.store, page, self._encode(everything))
+                written = 0
+            else:
+                commit.put_delta(self.store, page, self._encode(slots))
+            self._delta_rows[page] = written
+
+    def _encode(self, slots: np.ndarray) -> pa.RecordBatch:
+        values, absent = self._rows.get(slots)
+        columns = {_SLOT: pa.array(slots), _LIVE: pa.array(~absent)}
+        for number, key in enumerate(self._keys.arrays(slots)):
+            columns[f"k{number}"] = key
+        for number, value in enumerate(values[:-1]):
+            columns[f"v{number}"] = value
+        columns[_ROWTIME] = values[-1]
+        return pa.RecordBatch.from_pydict(columns)
+
+    def load(self, view: View) -> None:
+        """Read what the last commit left. Keys are restored in slot order, then their rows."""
+        parts = []
+        for part in view.state(self.store):
+            parts.append(part.rows)
+            self._delta_rows[part.page] = self._delta_rows.get(part.page, 0) + part.rows.num_rows
+        if not parts:
+            return
+        slots = np.concatenate([p.column(_SLOT).to_numpy() for p in parts])
+        segments = by_code(slots)
+        first = pa.array(segments.order[segments.starts])
+        last = segments.order[segments.ends]
+        keys = [
+            arrow.concat([p.column(f"k{n}") for p in parts]).take(first)
+            for n in range(self._key_count)
+        ]
+        self._keys.restore(keys)
+        live = arrow.concat([p.column(_LIVE) for p in parts]).to_numpy(zero_copy_only=False)
+        kept = last[live[last]]
+        index = pa.array(kept)
+        names = [f"v{n}" for n in range(len(self.schema.value))] + [_ROWTIME]
+        values = [arrow.concat([p.column(n) for p in parts]).take(index) for n in names]
+        self._rows.put(slots[kept], values)

@@ -1,0 +1,170 @@
+"""A running query: reads rows of its sources, runs its stages, gives records for its sink."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from millstream.catalog.model import QueryInfo
+from millstream.clock import Clock
+from millstream.columns.batch import Batch, concat, empty
+from millstream.engine.build import Builder
+from millstream.engine.operators.base import Emission, Note, StepContext
+from millstream.engine.sink import SinkWriter
+from millstream.engine.source_rows import THROW_ON_INVALID, SourceRows
+from millstream.plan.nodes import QueryPlan, ReadSource
+from millstream.store.interfaces import Commit, Records, View
+
+CACHE_PROPERTY = "cache.max.bytes.buffering"
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a query has done since it was loaded."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    notes: int = 0
+    rows_forced: int = 0
+
+
+@dataclass
+class Query:
+    """A query that can step. `number` is its creation number, 0 for a subscriber's.
+
+    A step is all or nothing: after an exception the query must be made anew and loaded.
+    """
+
+    plan: QueryPlan
+    properties: dict[str, str]
+    clock: Clock
+    partitions: int = 1
+    info: QueryInfo | None = None
+    row_wise: bool = False
+    counters: Counters = field(default_factory=Counters)
+
+    def __post_init__(self) -> None:
+        number = 0 if self.info is None else self.info.number
+        key_format = self.plan.sources[0].key_layout.format
+        if key_format == "NONE":
+            key_format = "JSON"
+        builder = Builder(number, self.partitions, key_format)
+        self.stage = builder.build(self.plan.root)
+        self.reads: list[ReadSource] = builder.reads
+        self.sink = None if self.plan.sink is None else SinkWriter(self.plan.sink, number)
+
+    @property
+    def number(self) -> int:
+        """The creation number."""
+        return 0 if self.info is None else self.info.number
+
+    @property
+    def owner(self) -> str:
+        """The name under which positions are kept."""
+        return f"query-{self.number}"
+
+    @property
+    def emission(self) -> Emission:
+        """Every update at cache 0, else the last one of a commit."""
+        cache = self.properties.get(CACHE_PROPERTY, "10000000").strip()
+        return Emission.ALL if cache == "0" else Emission.LAST
+
+    @property
+    def strict_time(self) -> bool:
+        """Whether a record without a valid timestamp stops the query."""
+        return self.properties.get(THROW_ON_INVALID, "false").lower() == "true"
+
+    @property
+    def topic_ids(self) -> list[int]:
+        """The topics that the query reads, each once."""
+        return list(dict.fromkeys(r.source.topic_id for r in self.reads))
+
+    def needed_columns(self, source_id: int) -> frozenset[str]:
+        """The columns of a source that the query wants."""
+        names: set[str] = set()
+        for read in self.reads:
+            if read.source.id == source_id:
+                names |= set(read.columns)
+        return frozenset(names)
+
+    def step(self, rows_by_source: dict[int, SourceRows]) -> tuple[Batch, list[Note]]:
+        """Run the rows of the sources (by source id) through; gives result rows and notes.
+
+        Rows of several sources happen in the order of (seq, writer).
+        """
+        context = StepContext(self.emission, self.row_wise, self.clock)
+        inputs = self._inputs(rows_by_source)
+        self.counters.rows_in += sum(len(b) for b in inputs)
+        if self.row_wise:
+            batch = self._one_by_one(inputs, context)
+        else:
+            batch = self.stage.run(inputs, context)
+        self.counters.notes += sum(n.count for n in context.notes)
+        self.counters.rows_forced += context.rows_forced
+        return batch, context.notes
+
+    def records(self, batch: Batch, notes: list[Note], partitions: int) -> Records | None:
+        """The records of result rows for the sink's topic, which has so many partitions."""
+        assert self.sink is not None
+        context = StepContext(self.emission, self.row_wise, self.clock, notes)
+        records = self.sink.records(batch, context, partitions)
+        if records is not None:
+            self.counters.rows_out += len(records)
+        return records
+
+    def _inputs(self, rows_by_source: dict[int, SourceRows]) -> list[Batch]:
+        given = [rows_by_source.get(r.source.id) for r in self.reads]
+        orders = _merge_order(rows_by_source)
+        return [
+            empty(read.schema)
+            if rows is None
+            else rows.batch(read.columns, read.schema, orders[read.source.id])
+            for read, rows in zip(self.reads, given, strict=True)
+        ]
+
+    def _one_by_one(self, inputs: list[Batch], context: StepContext) -> Batch:
+        """Record after record, each in a batch of its own."""
+        places = np.unique(np.concatenate([b.order for b in inputs]))
+        results = []
+        for place in places.tolist():
+            alone = [b.where(b.order == place) for b in inputs]
+            results.append(self.stage.run(alone, context))
+        context.rows_forced += len(places)
+        return concat(results) if results else empty(self.stage.schema)
+
+    def rows(self, keys: list[pa.Array] | None = None) -> Batch:
+        """The rows of the table that the query keeps, all or those of some keys.
+
+        LookupError where it keeps none.
+        """
+        return self.stage.rows(keys, StepContext(clock=self.clock))
+
+    def write(self, commit: Commit) -> None:
+        """Write all state that changed."""
+        for state in self.stage.states():
+            state.write(commit)
+
+    def load(self, view: View) -> None:
+        """Read all state from the last commit."""
+        for state in self.stage.states():
+            state.load(view)
+
+
+def _merge_order(rows_by_source: dict[int, SourceRows]) -> dict[int, np.ndarray]:
+    """For each source, the place of its rows among all rows by (seq, writer)."""
+    if len(rows_by_source) == 1:
+        return {source: np.arange(len(rows)) for source, rows in rows_by_source.items()}
+    sizes = [len(rows) for rows in rows_by_source.values()]
+    if not sizes:
+        return {}
+    seq = np.concatenate([rows.seq for rows in rows_by_source.values()])
+    writer = np.concatenate([rows.writer for rows in rows_by_source.values()])
+    place = np.empty(len(seq), np.int64)
+    place[np.lexsort((writer, seq))] = np.arange(len(seq))
+    ends = np.cumsum(sizes)
+    return {
+        source: place[end - size : end]
+        for source, size, end in zip(rows_by_source, sizes, ends.tolist(), strict=True)
+    }

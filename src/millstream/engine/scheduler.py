@@ -1,0 +1,236 @@
+"""The policy over queries: which records go through which queries in one commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from millstream.catalog.model import Source
+from millstream.engine.operators.base import Note
+from millstream.engine.query import Query
+from millstream.engine.slicing import head, merge_pieces
+from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
+from millstream.engine.topology import Topology
+from millstream.store.interfaces import Commit, Records, View
+
+FRONTIER = "frontier"
+"""The kind of catalogue entry that holds a query's frontier."""
+
+
+class QueryFailedError(Exception):
+    """A query's step raised; the commit must be left, and all queries loaded anew."""
+
+    def __init__(self, query: Query, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.query = query
+        self.cause = cause
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a query stands: the ordinal it reads next per topic, and its frontier: all records
+    with a seq up to it have gone through."""
+
+    positions: dict[int, int] = field(default_factory=dict)
+    frontier: int = -1
+
+
+@dataclass(slots=True)
+class LoggedNote:
+    """A note for the processing log and the query it came from."""
+
+    query_id: str
+    note: Note
+
+
+class Round:
+    """One commit's worth of work: every query takes what is due, writers before readers."""
+
+    def __init__(
+        self,
+        commit: Commit,
+        topology: Topology,
+        progress: dict[int, Progress],
+        readers: dict[int, SourceReader],
+        max_rows: int,
+    ) -> None:
+        self.commit = commit
+        self.topology = topology
+        self.before = progress
+        self.after = {n: Progress(dict(p.positions), p.frontier) for n, p in progress.items()}
+        self.readers = readers
+        self.max_rows = max_rows
+        self.rows = 0
+        self.notes: list[LoggedNote] = []
+        self._horizon = commit.next_seq() - 1
+        self._pending: dict[int, list[Records]] = {}
+        self._decoded: dict[tuple[int, int, int], SourceRows] = {}
+        self._runs: dict[tuple[int, int], tuple[list[tuple[int, Records]], bool]] = {}
+
+    def run(self) -> bool:
+        """Take every query a step further; whether any had something to do."""
+        limits = self._limits()
+        moved = False
+        for query in self.topology.order:
+            moved |= self._advance(query, limits[self.before[query.number].frontier])
+        for topic_id in list(self._pending):
+            self._flush(topic_id)
+        return moved
+
+    def _limits(self) -> dict[int, int]:
+        """Per frontier: the seq up to which all queries that stand there go together."""
+        limits: dict[int, int] = {}
+        for query in self.topology.order:
+            progress = self.before[query.number]
+            limit = limits.get(progress.frontier, self._horizon)
+            for read in query.reads:
+                if not self.topology.has_writers(read.source.topic):
+                    limit = min(limit, self._limit_of(read.source.topic_id, progress))
+            limits[progress.frontier] = limit
+        return limits
+
+    def _limit_of(self, topic_id: int, progress: Progress) -> int:
+        runs, complete = self._unread(topic_id, progress.positions[topic_id])
+        if complete or not runs:
+            return self._horizon
+        return int(runs[-1][1].seq[-1])
+
+    def _unread(self, topic_id: int, start: int) -> tuple[list[tuple[int, Records]], bool]:
+        """Runs from an ordinal on, at most `max_rows` of them, and whether that is all."""
+        key = (topic_id, start)
+        found = self._runs.get(key)
+        if found is None:
+            runs: list[tuple[int, Records]] = []
+            left = self.max_rows
+            for ordinal, records in self.commit.read(topic_id, start, self.max_rows):
+                runs.append((ordinal, head(records, left)))
+                left -= len(records)
+                if left <= 0:
+                    break
+            end = runs[-1][0] + len(runs[-1][1]) if runs else start
+            found = (runs, end >= self.commit.end(topic_id))
+            self._runs[key] = found
+        return found
+
+    # --- one query ---------------------------------------------------------------------------
+
+    def _advance(self, query: Query, limit: int) -> bool:
+        bound = limit
+        for writer in self.topology.upstream(query):
+            bound = min(bound, self.after[writer.number].frontier)
+        progress = self.after[query.number]
+        for topic_id in query.topic_ids:
+            self._flush(topic_id)
+            if self.topology.has_writers(self._topic_name(query, topic_id)):
+                bound = min(bound, self._derived_limit(query, topic_id))
+        taken = {t: self._take(t, progress.positions[t], bound) for t in query.topic_ids}
+        moved = any(taken.values())
+        if moved:
+            self._step(query, taken)
+        for topic_id, runs in taken.items():
+            if runs:
+                ordinal, records = runs[-1]
+                progress.positions[topic_id] = ordinal + len(records)
+        progress.frontier = max(progress.frontier, bound)
+        return moved
+
+    def _topic_name(self, query: Query, topic_id: int) -> str:
+        return next(r.source.topic for r in query.reads if r.source.topic_id == topic_id)
+
+    def _derived_limit(self, query: Query, topic_id: int) -> int:
+        """A query that lagged behind its writers takes a bounded slice, one at the front all."""
+        progress = self.before[query.number]
+        start = progress.positions[topic_id]
+        if self.commit.end(topic_id) - start <= self.max_rows:
+            return self._horizon
+        at_front = all(
+            progress.frontier >= self.before[w.number].frontier
+            for w in self.topology.upstream(query)
+        )
+        return self._horizon if at_front else self._limit_of(topic_id, progress)
+
+    def _take(self, topic_id: int, start: int, bound: int) -> list[tuple[int, Records]]:
+        """The unread runs whose records have a seq up to the bound."""
+        taken = []
+        for ordinal, records in self.commit.read(topic_id, start):
+            count = int(np.searchsorted(records.seq, bound, side="right"))
+            if count:
+                taken.append((ordinal, head(records, count)))
+            if count < len(records):
+                break
+        return taken
+
+    def _step(self, query: Query, taken: dict[int, list[tuple[int, Records]]]) -> None:
+        rows: dict[int, SourceRows] = {}
+        for source in {r.source.id: r.source for r in query.reads}.values():
+            parts = [self._decode(query, source, o, r) for o, r in taken[source.topic_id]]
+            if parts:
+                rows[source.id] = concat_rows(parts)
+        assert query.plan.sink is not None
+        topic = self.commit.topic(query.plan.sink.topic)
+        try:
+            batch, notes = query.step(rows)
+            records = None
+            if topic is not None:
+                records = query.records(batch, notes, topic.partitions)
+        except Exception as error:
+            raise QueryFailedError(query, error) from error
+        query_id = "" if query.info is None else query.info.id
+        self.notes += [LoggedNote(query_id, n) for n in notes]
+        self.rows += sum(len(r) for r in rows.values())
+        if records is not None and topic is not None:
+            self._pending.setdefault(topic.id, []).append(records)
+
+    def _decode(self, query: Query, source: Source, ordinal: int, records: Records) -> SourceRows:
+        key = (source.id, ordinal, len(records))
+        found = self._decoded.get(key)
+        if found is None:
+            try:
+                found = self.readers[source.id].read(records)
+            except Exception as error:
+                raise QueryFailedError(query, error) from error
+            query_id = "" if query.info is None else query.info.id
+            self.notes += [LoggedNote(query_id, n) for n in found.notes]
+            self._decoded[key] = found
+        return found
+
+    def _flush(self, topic_id: int) -> None:
+        pieces = self._pending.pop(topic_id, None)
+        if pieces:
+            self.commit.append(topic_id, merge_pieces(pieces))
+
+    # --- positions ---------------------------------------------------------------------------
+
+    def write_positions(self) -> None:
+        """Write what changed of all queries' positions and frontiers."""
+        for query in self.topology.order:
+            old, new = self.before[query.number], self.after[query.number]
+            for topic_id, ordinal in new.positions.items():
+                if old.positions.get(topic_id) != ordinal:
+                    self.commit.set_position(query.owner, topic_id, ordinal)
+            if new.frontier != old.frontier:
+                self.commit.put_entry(FRONTIER, query.number, {"seq": new.frontier})
+
+
+def load_progress(query: Query, view: View) -> Progress:
+    """Where a query stood at the last commit; topics it never read are read from the start."""
+    stored = view.positions(query.owner)
+    positions = {t: stored.get(t, 0) for t in query.topic_ids}
+    frontier = view.entries(FRONTIER).get(query.number, {}).get("seq", -1)
+    return Progress(positions, frontier)
+
+
+def start_progress(query: Query, commit: Commit, *, earliest: bool) -> None:
+    """Write where a new query begins to read: at the first record, or behind the last."""
+    for topic_id in query.topic_ids:
+        commit.set_position(query.owner, topic_id, 0 if earliest else commit.end(topic_id))
+    frontier = -1 if earliest else commit.next_seq() - 1
+    commit.put_entry(FRONTIER, query.number, {"seq": frontier})
+
+
+def drop_progress(number: int, commit: Commit) -> None:
+    """Forget where a query stood, and its state."""
+    commit.drop_state(number)
+    commit.drop_positions(f"query-{number}")
+    commit.delete_entry(FRONTIER, number)

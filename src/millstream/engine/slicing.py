@@ -1,0 +1,103 @@
+"""Cutting and merging runs of records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from millstream.serde.base import Part, RawPart, TypedPart
+from millstream.store.interfaces import Records
+
+
+def head(records: Records, count: int) -> Records:
+    """The first records of a run."""
+    return records if count >= len(records) else between(records, 0, count)
+
+
+def between(records: Records, start: int, stop: int) -> Records:
+    """Records `start` up to `stop` of a run, without a copy."""
+
+    def cut(array: np.ndarray | None) -> np.ndarray | None:
+        return None if array is None else array[start:stop]
+
+    return Records(
+        partition=records.partition[start:stop],
+        offset=records.offset[start:stop],
+        seq=records.seq[start:stop],
+        writer=records.writer[start:stop],
+        rowtime=records.rowtime[start:stop],
+        key=_cut_part(records.key, start, stop),
+        value=_cut_part(records.value, start, stop),
+        window_start=cut(records.window_start),
+        window_end=cut(records.window_end),
+        headers=None if records.headers is None else records.headers.slice(start, stop - start),
+    )
+
+
+def _cut_part(part: Part, start: int, stop: int) -> Part:
+    if isinstance(part, RawPart):
+        return RawPart(part.data.slice(start, stop - start))
+    null = None if part.null is None else part.null[start:stop]
+    return replace(part, arrays=[a.slice(start, stop - start) for a in part.arrays], null=null)
+
+
+def merge_pieces(pieces: Sequence[Records]) -> Records:
+    """What several queries wrote into one topic in one commit, in the order (seq, writer)."""
+    if len(pieces) == 1:
+        return pieces[0]
+    seq = np.concatenate([p.seq for p in pieces])
+    writer = np.concatenate([p.writer for p in pieces])
+    order = np.lexsort((writer, seq))
+    index = pa.array(order)
+    lengths = [len(p) for p in pieces]
+    start = _joined([p.window_start for p in pieces])
+    end = _joined([p.window_end for p in pieces])
+    return Records(
+        partition=np.concatenate([p.partition for p in pieces])[order],
+        offset=np.concatenate([p.offset for p in pieces])[order],
+        seq=seq[order],
+        writer=writer[order],
+        rowtime=np.concatenate([p.rowtime for p in pieces])[order],
+        key=_merge_parts([p.key for p in pieces], lengths, order),
+        value=_merge_parts([p.value for p in pieces], lengths, order),
+        window_start=None if start is None else start[order],
+        window_end=None if end is None else end[order],
+        headers=_merge_headers(pieces, index),
+    )
+
+
+def _joined(parts: list[np.ndarray | None]) -> np.ndarray | None:
+    present = [p for p in parts if p is not None]
+    return np.concatenate(present) if len(present) == len(parts) else None
+
+
+def _merge_headers(pieces: Sequence[Records], index: pa.Array) -> pa.Array | None:
+    known = next((p.headers.type for p in pieces if p.headers is not None), None)
+    if known is None:
+        return None
+    parts = [pa.nulls(len(p), known) if p.headers is None else p.headers for p in pieces]
+    return pa.concat_arrays(parts).take(index)
+
+
+def _merge_parts(parts: Sequence[Part], lengths: list[int], order: np.ndarray) -> Part:
+    """One part of several of the same layout (all writers of a topic share it)."""
+    index = pa.array(order)
+    typed = [p for p in parts if isinstance(p, TypedPart)]
+    if len(typed) < len(parts) or any(p.layout != typed[0].layout for p in typed):
+        raise ValueError("writers of one topic differ in layout")
+    null = None
+    if any(p.null is not None for p in typed):
+        null = np.concatenate(
+            [
+                np.zeros(n, bool) if p.null is None else p.null
+                for p, n in zip(typed, lengths, strict=True)
+            ]
+        )[order]
+    arrays = [
+        pa.concat_arrays([p.arrays[i] for p in typed]).take(index)
+        for i in range(len(typed[0].arrays))
+    ]
+    return TypedPart(typed[0].layout, arrays, null)
