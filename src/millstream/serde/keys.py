@@ -41,11 +41,9 @@ def partition_of(keys: pa.Array, partitions: int) -> np.ndarray:
         return np.array([(h & 0x7FFFFFFF) % partitions for h in hashes], np.int32)
     encoded = keys.dictionary_encode()
     chosen = (_murmur2_all(encoded.dictionary) & 0x7FFFFFFF) % np.uint32(partitions)
-    codes = encoded.indices.fill_null(pa.scalar(len(chosen), pa.int32())).to_numpy(
-        zero_copy_only=False
-    )
+    codes = encoded.indices.fill_null(pa.scalar(len(chosen), pa.int32()))
     of_code: np.ndarray = np.append(chosen, 0).astype(np.int32)
-    of_key: np.ndarray = of_code[codes]
+    of_key: np.ndarray = of_code[codes.to_numpy(zero_copy_only=False)]
     return of_key
 
 
