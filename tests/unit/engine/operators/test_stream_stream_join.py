@@ -256,9 +256,9 @@ def test_a_long_run_forgets_what_it_stores_and_holds() -> None:
     sides, keys = rng.integers(0, 2, count), rng.integers(0, 5000, count)
     times = np.maximum(np.arange(count) // 50 + rng.integers(-30, 30, count), 0)
     for first in range(0, count, chunk):
+        part = slice(first, first + chunk)
         left, right = (
-            _numbered(first, *(a[first : first + chunk] for a in (sides, keys, times)), side)
-            for side in (0, 1)
+            _numbered(first, sides[part], keys[part], times[part], side) for side in (0, 1)
         )
         total += len(operator.step(left, right, StepContext()))
         operator.write(store)  # type: ignore[arg-type]
@@ -372,6 +372,14 @@ def test_an_old_row_still_meets_what_the_other_buffer_holds() -> None:
         (3, 3, None, "held", 60),
         (4, 3, "l3", "held", 90),
     ]
+
+
+@pytest.mark.parametrize(("seen", "meets"), [(29, True), (30, False)])
+def test_a_buffer_forgets_row_by_row(seen: int, meets: bool) -> None:
+    """Retention is before + after + grace; what is as old as that is gone, in the same step too."""
+    events = [Event(1, 1, "r", 10), Event(1, 2, "r", seen), Event(0, 1, "l", 12)]
+    rows = run(operator_of(join_node(JoinKind.INNER, 5, 5, 10)), events)
+    assert rows == ([(2, 1, "l", "r", 12)] if meets else [])
 
 
 def test_a_null_key_is_dropped_and_counted_or_kept_with_nulls() -> None:
