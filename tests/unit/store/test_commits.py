@@ -12,6 +12,7 @@ import pytest
 from millstream.errors import StoreError
 from millstream.store.interfaces import Store, StoreId
 from millstream.store.open import open_store
+from millstream.store.sqlite.store import SqliteStore
 from tests.unit.store.builders import (
     RICH_LAYOUT,
     VALUE_LAYOUT,
@@ -106,33 +107,37 @@ def test_a_view_of_a_file_stays_as_it_is(path: str) -> None:
 
 
 def test_in_memory_a_commit_waits_for_the_views_of_other_threads() -> None:
-    store = open_store(":memory:")
+    store = SqliteStore(":memory:")
+    gate = store._gate
+    assert gate is not None
     with store.begin() as commit:
         topic = commit.create_topic("a", 1)
+        commit.append(topic.id, lines(["1"]))
         commit.commit()
-    seen: list[int] = []
     entered, leave = threading.Event(), threading.Event()
+    order: list[str] = []
 
     def read() -> None:
         with store.view() as view:
             entered.set()
             leave.wait()
-            seen.append(view.end(topic.id))
-
-    reader = in_thread(read)
-    entered.wait()
+            order.append(f"read {values(view, topic.id)}")
 
     def write() -> None:
         with store.begin() as commit:
-            commit.append(topic.id, lines(["x"]))
+            commit.append(topic.id, lines(["2"]))
             commit.commit()
-        seen.append(99)
+        order.append("committed")
 
+    reader = in_thread(read)
+    entered.wait()
     writer = in_thread(write)
+    while not gate.writers_waiting:
+        threading.Event().wait(0.001)
     leave.set()
     reader.join()
     writer.join()
-    assert seen == [0, 99]
+    assert order == ["read ['1']", "committed"]
     store.close()
 
 

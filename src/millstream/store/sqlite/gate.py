@@ -17,14 +17,14 @@ class Gate:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._readers: Counter[int] = Counter()
-        self._writers_waiting = 0
+        self.writers_waiting = 0
         self._writing = False
 
     def enter(self) -> int:
         """Begin to read; the ticket is for `leave`."""
         me = threading.get_ident()
         with self._changed:
-            while self._writing or (self._writers_waiting and not self._readers[me]):
+            while self._writing or (self.writers_waiting and not self._readers[me]):
                 self._changed.wait()
             self._readers[me] += 1
         return me
@@ -47,13 +47,13 @@ class Gate:
                     "an in-memory database cannot commit while the same thread has a view open",
                     hint="Leave the view first, or use a database file.",
                 )
-            self._writers_waiting += 1
+            self.writers_waiting += 1
             try:
                 while self._writing or self._readers:
                     self._changed.wait()
                 self._writing = True
             finally:
-                self._writers_waiting -= 1
+                self.writers_waiting -= 1
         try:
             yield
         finally:
