@@ -99,6 +99,7 @@ class SinkWorker:
         self._message: str | None = None
         self._positions: dict[int, int] = {}
         self._turn = 0
+        self._waiting = False  # for news, everything being delivered; guarded by the condition
         self._thread = threading.Thread(
             target=self._run, name=f"millstream-sink-{connector_id}", daemon=True
         )
@@ -112,6 +113,15 @@ class SinkWorker:
     def message(self) -> str | None:
         """Why it failed, or what it waits for; None where all is well."""
         return self._message
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to deliver that it was told of (`notify`), or it does not run.
+        False while it tries again what failed for now."""
+        with self._condition:
+            if self._wish.stop or self._state is not ConnectorState.RUNNING:
+                return True
+            return self._waiting and not self._wish.news
 
     def start(self) -> None:
         """Start the thread; call once."""
@@ -157,7 +167,7 @@ class SinkWorker:
                     busy = self._step()
                     failures = 0
                     if not busy:
-                        self._wait(None)
+                        self._await_news()
                 except RetriableError as error:
                     failures += 1
                     failures = self._back_off(error, failures)
@@ -188,16 +198,18 @@ class SinkWorker:
                 while not (self._wish.stop or self._wish.changed):
                     self._condition.wait()
 
-    def _wait(self, timeout_ms: int | None) -> None:
-        """Wait for news (not while backing off), a wish, or the time to pass."""
+    def _await_news(self) -> None:
+        with self._condition:
+            self._waiting = True
+            self._condition.wait_for(
+                lambda: self._wish.stop or self._wish.changed or self._wish.news
+            )
+            self._waiting = False
+
+    def _await_retry(self, delay_ms: int) -> None:
         with self._condition:
             self._condition.wait_for(
-                lambda: (
-                    self._wish.stop
-                    or self._wish.changed
-                    or (self._wish.news and timeout_ms is None)
-                ),
-                None if timeout_ms is None else timeout_ms / 1_000,
+                lambda: self._wish.stop or self._wish.changed, delay_ms / 1_000
             )
 
     def _step(self) -> bool:
@@ -279,7 +291,7 @@ class SinkWorker:
             return 0
         text = f"{trace_sentence(error)} The next try is in {delay_ms} ms."
         self._set_state(ConnectorState.RUNNING, text)
-        self._wait(delay_ms)
+        self._await_retry(delay_ms)
         return failures
 
     def _stopping(self) -> bool:

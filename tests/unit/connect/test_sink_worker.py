@@ -141,6 +141,23 @@ def test_it_delivers_what_is_there_and_what_comes(store: Store, seen: Seen) -> N
     assert worker.counts.delivered == 3
 
 
+def test_it_tells_when_nothing_is_left(store: Store, seen: Seen) -> None:
+    topic_id = add(store, "t", "a")
+    worker = seen.worker(Sink("t", fail=[RetriableError("Away.")]), store, retry=SOON)
+    assert not worker.idle
+    worker.start()
+    assert seen.next_progress() == (topic_id, 1)
+    while not worker.idle:
+        worker._thread.join(0.001)
+    add(store, "t", "b")
+    worker.notify()
+    while not worker.idle:
+        worker._thread.join(0.001)
+    assert seen.progress.get_nowait() == (topic_id, 2)
+    worker.stop()
+    assert worker.idle
+
+
 def test_it_goes_on_at_the_stored_position(store: Store, seen: Seen) -> None:
     topic_id = add(store, "t", "a", "b", "c")
     with store.begin() as commit:
