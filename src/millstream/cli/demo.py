@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from rich.console import Console
-
 from millstream.cli.opening import open_database, place
+from millstream.cli.output import Output
 from millstream.cli.panels import Panel
 from millstream.cli.protocol import Database
-from millstream.cli.run import execute_script, in_terminal, show_tables, watch
+from millstream.cli.run import execute_script, show_tables, watch
 from millstream.cli.session import Ending, Session
 from millstream.errors import MillstreamError
 from millstream.recipes import read_recipe
@@ -30,7 +29,7 @@ PANELS = (
     Panel(
         "User sessions",
         "CLICK_USER_SESSIONS",
-        "SELECT USERNAME, WINDOWSTART, (WINDOWEND - WINDOWSTART) / 1000, EVENTS"
+        "SELECT USERNAME, WINDOWSTART, (WINDOWEND - WINDOWSTART) // 1000, EVENTS"
         " FROM CLICK_USER_SESSIONS ORDER BY WINDOWEND DESC, EVENTS DESC",
         ("user", "from", "seconds", "events"),
     ),
@@ -60,13 +59,13 @@ def run_demo(
     elasticsearch: str | None,
 ) -> None:
     """Run the recipe `name`; without a terminal for 30 seconds."""
-    console = Console(highlight=False)
-    attended = in_terminal(console)
+    console = Output()
+    attended = console.can_draw
     script = recipe_script(name, from_log=access_log is not None, elasticsearch=elasticsearch)
     with open_database(path) as db:
         if elasticsearch is not None:
             drop_failed_sink(db)
-        execute_script(db, script, log_variables(access_log), console)
+        told = execute_script(db, script, log_variables(access_log), console)
         after_ms = for_ms if for_ms is not None or attended else UNATTENDED_MS
         session = Session(
             db,
@@ -74,7 +73,7 @@ def run_demo(
             PANELS,
             Ending(after_ms, when_idle=not attended),
         )
-        watch(session, console, attended=attended)
+        watch(session, console, attended=attended, told=told)
         show_tables(db, PANELS, console)
 
 

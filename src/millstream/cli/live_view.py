@@ -17,7 +17,7 @@ from rich.text import Text
 from millstream.cli.durations import format_elapsed
 from millstream.cli.panels import PanelRows
 from millstream.cli.protocol import ConnectorMetrics, Metrics, QueryMetrics
-from millstream.cli.tables import cell, is_number
+from millstream.cli.tables import cell, is_numeric
 
 FAILED_STATES = ("FAILED", "ERROR")
 
@@ -161,11 +161,11 @@ def _queries(queries: Sequence[QueryMetrics], layout: Layout) -> Table:
     return table
 
 
-def problems(metrics: Metrics) -> list[str]:
-    """A sentence for each query and connector that failed."""
-    found = [f"{query.sink}: {query.error}" for query in metrics.queries if query.error]
+def problems(metrics: Metrics) -> list[tuple[str, str]]:
+    """Each query and connector that failed: its name, and why."""
+    found = [(query.sink, query.error) for query in metrics.queries if query.error]
     found += [
-        f"{connector.name}: {connector.message or 'failed'}"
+        (connector.name, connector.message or "failed")
         for connector in metrics.connectors
         if connector.state in FAILED_STATES
     ]
@@ -175,8 +175,8 @@ def problems(metrics: Metrics) -> list[str]:
 def problem_lines(metrics: Metrics, width: int) -> list[Text]:
     """The problems in red, each on at most two lines."""
     lines: list[Text] = []
-    for problem in problems(metrics):
-        text = " ".join(problem.split())
+    for name, problem in problems(metrics):
+        text = " ".join(f"{name}: {problem}".split())
         wrapped = textwrap.wrap(text, width, max_lines=2, placeholder=" …") or [""]
         lines.extend(Text(line, style="red") for line in wrapped)
     return lines
@@ -228,7 +228,7 @@ def _panel(shown: PanelRows, rows: int, width: int) -> Group:
         return Group(title, Text("no rows yet", style="dim"))
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     texts = [[cell(value) for value in row] for row in shown.rows[:rows]]
-    numeric = [_is_numeric(shown.rows, index) for index in range(len(shown.columns))]
+    numeric = [is_numeric(shown.rows, index) for index in range(len(shown.columns))]
     widths = _column_widths(shown, texts, numeric, width)
     for name, right, column_width in zip(shown.columns, numeric, widths, strict=True):
         table.add_column(
@@ -241,11 +241,6 @@ def _panel(shown: PanelRows, rows: int, width: int) -> Group:
     for index, row in enumerate(texts):
         table.add_row(*row, style="green" if index in shown.changed else None)
     return Group(title, table)
-
-
-def _is_numeric(rows: Sequence[Sequence[object]], index: int) -> bool:
-    values = [row[index] for row in rows if row[index] is not None]
-    return bool(values) and all(is_number(value) for value in values)
 
 
 def _column_widths(

@@ -49,7 +49,9 @@ def run(arguments: list[str]) -> int:
         logging.StreamHandler() if debug else logging.NullHandler()
     )
     try:
-        millstream.main(arguments, prog_name="millstream", standalone_mode=False)
+        with millstream.make_context("millstream", arguments) as context:
+            millstream.invoke(context)
+        sys.stdout.flush()
     except click.UsageError as error:
         error.show()
         return EXIT_USAGE

@@ -66,23 +66,27 @@ class PanelReader:
             started_s = self._clock_s()
             if started_s < due_s:
                 continue
-            self._shown[index] = self._fetch(self._shown[index], limit)
+            shown = self._shown[index]
+            self._shown[index] = fetch(self._db, shown.panel, limit, shown)
             finished_s = self._clock_s()
             rest_s = max(REFRESH_S, REST_PER_READ * (finished_s - started_s))
             self._due_s[index] = finished_s + rest_s
         return self._shown
 
-    def _fetch(self, before: PanelRows, limit: int) -> PanelRows:
-        panel = before.panel
-        try:
-            result = self._db.sql(f"{panel.query} LIMIT {limit}")
-        except MillstreamError as error:
-            return PanelRows(panel, before.columns, before.rows, error=error.message)
-        times = {i for i, name in enumerate(result.columns) if name in panel.times}
-        rows = with_local_times(result.rows(), times)
-        known = set(map(repr, before.rows))
-        changed = {i for i, row in enumerate(rows) if known and repr(row) not in known}
-        return PanelRows(panel, panel.headings or list(result.columns), rows, changed, times)
+
+def fetch(db: Database, panel: Panel, limit: int, before: PanelRows | None = None) -> PanelRows:
+    """Up to `limit` rows of a panel, those marked that were not there `before`. Where they cannot
+    be read, the old ones and the reason."""
+    old = before or PanelRows(panel)
+    try:
+        result = db.sql(f"{panel.query} LIMIT {limit}")
+    except MillstreamError as error:
+        return PanelRows(panel, old.columns, old.rows, error=error.message)
+    times = {i for i, name in enumerate(result.columns) if name in panel.times}
+    rows = with_local_times(result.rows(), times)
+    known = set(map(repr, old.rows))
+    changed = {i for i, row in enumerate(rows) if known and repr(row) not in known}
+    return PanelRows(panel, panel.headings or list(result.columns), rows, changed, times)
 
 
 def with_local_times(rows: Sequence[tuple[Any, ...]], times: set[int]) -> list[tuple[Any, ...]]:

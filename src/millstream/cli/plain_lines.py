@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from millstream.cli.durations import format_elapsed
 from millstream.cli.live_view import Snapshot, problems
@@ -11,23 +11,29 @@ EVERY_MS = 5_000
 
 
 class PlainLines:
-    """Writes a line every few seconds, and each problem once."""
+    """Writes a line every few seconds, and each problem once; `told` was said before."""
 
-    def __init__(self, write: Callable[[str], None], every_ms: int = EVERY_MS) -> None:
+    def __init__(
+        self, write: Callable[[str], None], told: Iterable[str] = (), every_ms: int = EVERY_MS
+    ) -> None:
         self._write = write
         self._every_ms = every_ms
         self._due_ms = 1_000  # The first line early: a person sees that something happens.
-        self._told: set[str] = set()
+        self._told = "\n".join(told)
+        self._last = ""
 
     def show(self, snapshot: Snapshot, *, last: bool = False) -> None:
         """Tell what is new, and the figures where they are due."""
-        for problem in problems(snapshot.metrics):
+        for name, problem in problems(snapshot.metrics):
             if problem not in self._told:
-                self._told.add(problem)
-                self._write(problem)
+                self._told += f"\n{problem}"
+                self._write(f"{name}: {problem}")
         if last or snapshot.elapsed_ms >= self._due_ms:
             self._due_ms = (snapshot.elapsed_ms // self._every_ms + 1) * self._every_ms
-            self._write(figures_line(snapshot))
+            line = figures_line(snapshot)
+            if line != self._last:
+                self._write(line)
+            self._last = line
 
 
 def figures_line(snapshot: Snapshot) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from rich.console import Console
-
 from millstream.cli.opening import open_database
+from millstream.cli.output import Output
 from millstream.cli.protocol import Database
 from millstream.cli.statements import is_push_query
 from millstream.cli.tables import cell, json_line, presented, print_rows, write_json_lines
@@ -23,7 +22,7 @@ def run_query(sql: str, *, path: str, as_json: bool) -> None:
         if as_json:
             write_json_lines(sys.stdout, result.columns, rows)
         else:
-            print_rows(Console(highlight=False), result.columns, rows)
+            print_rows(Output(), result.columns, rows)
 
 
 def follow(db: Database, sql: str, *, as_json: bool) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
 from rich.text import Text
 
 from millstream.cli.messages import remark
 from millstream.cli.opening import open_database, place
-from millstream.cli.panels import Panel
+from millstream.cli.output import Output
+from millstream.cli.panels import Panel, fetch
 from millstream.cli.protocol import Database
 from millstream.cli.session import Ending, Session
 from millstream.cli.statements import outcome_json, print_outcome, read_script
 from millstream.cli.tables import json_line, print_rows
-from millstream.errors import ExecutionError, MillstreamError, SqlError
+from millstream.errors import ExecutionError, SqlError
 
 FINAL_ROWS = 5
 
@@ -32,19 +31,24 @@ def run_scripts(
     """Execute the files in order, then run what they made until the end. Raises
     MillstreamError for a file that cannot be read, a statement at fault, or a query that failed."""
     scripts = [(name, read_script(name)) for name in files]
-    console = Console(highlight=False)
+    console = Output()
     with open_database(path) as db:
+        told = []
         for name, text in scripts:
-            execute_script(db, text, variables, console, as_json=as_json, name=name)
+            told += execute_script(db, text, variables, console, as_json=as_json, name=name)
         if not db.metrics().queries and not db.metrics().connectors:
             return
         panels = table_panels(db)
         title = f"{', '.join(files)} · {place(path)}"
-        attended = in_terminal(console) and not as_json
+        attended = console.can_draw and not as_json
         if until_idle:
             db.run(for_ms=0, until_idle=True)  # Refuses a source that never ends.
         ending = Ending(for_ms, when_idle=until_idle or not attended)
-        watch(Session(db, title, panels, ending), console, attended=attended)
+        session = Session(db, title, panels, ending)
+        if as_json:
+            session.run_in_lines(remark, told)
+        else:
+            watch(session, console, attended=attended, told=told)
         show_tables(db, panels, console, as_json=as_json)
         raise_failures(db)
 
@@ -53,14 +57,16 @@ def execute_script(
     db: Database,
     text: str,
     variables: Mapping[str, str],
-    console: Console,
+    console: Output,
     *,
     as_json: bool = False,
     name: str | None = None,
-) -> None:
-    """Execute a script and tell what each statement did. An error names the file."""
+) -> list[str]:
+    """Execute a script and tell what each statement did; what was told. An error names the file."""
+    told = []
     try:
         for outcome in db.execute_each(text, variables, skip_existing=True):
+            told.append(outcome.message)
             if as_json:
                 print(outcome_json(outcome), flush=True)
             else:
@@ -69,19 +75,15 @@ def execute_script(
         if name is not None and error.position is not None:
             remark(f"{name}:", style="bold")
         raise
+    return told
 
 
-def in_terminal(console: Console) -> bool:
-    """Whether a live view can be drawn."""
-    return console.is_terminal and not console.is_dumb_terminal
-
-
-def watch(session: Session, console: Console, *, attended: bool) -> None:
-    """Run a session in the live view, or in plain lines on stderr."""
+def watch(session: Session, console: Output, *, attended: bool, told: Sequence[str] = ()) -> None:
+    """Run a session in the live view, or in plain lines on stdout. `told` was said before."""
     if attended:
         session.run_in_terminal(console)
     else:
-        session.run_in_lines(lambda line: print(line, file=sys.stderr, flush=True))
+        session.run_in_lines(lambda line: print(line, flush=True), told)
 
 
 def table_panels(db: Database) -> list[Panel]:
@@ -97,23 +99,24 @@ def table_panels(db: Database) -> list[Panel]:
 
 
 def show_tables(
-    db: Database, panels: Sequence[Panel], console: Console, *, as_json: bool = False
+    db: Database, panels: Sequence[Panel], console: Output, *, as_json: bool = False
 ) -> None:
     """Print some rows of each panel's table."""
     for panel in panels:
-        try:
-            result = db.sql(f"{panel.query} LIMIT {FINAL_ROWS}")
-            rows = result.rows()
-        except MillstreamError as error:
-            remark(f"{panel.title}: {error.message}", style="red")
-            continue
         if as_json:
-            for row in rows:
+            result = db.sql(f"{panel.query} LIMIT {FINAL_ROWS}")
+            for row in result.rows():
                 print(json_line(["TABLE", *result.columns], [panel.table, *row]))
+            continue
+        shown = fetch(db, panel, FINAL_ROWS)
+        console.print(Text(panel.title, style="bold"))
+        if shown.error is not None:
+            console.print(Text(shown.error, style="red"))
+        elif not shown.rows:
+            console.print(Text("no rows", style="dim"))
         else:
-            console.print(Text(panel.title, style="bold"))
-            print_rows(console, result.columns, rows)
-            console.print()
+            print_rows(console, shown.columns, shown.rows)
+        console.print()
 
 
 def raise_failures(db: Database) -> None:

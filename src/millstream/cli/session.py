@@ -58,9 +58,9 @@ class Session:
             if self._paused:
                 self._pause_or_resume()
 
-    def run_in_lines(self, write: Callable[[str], None]) -> None:
-        """Write a line every few seconds until the end."""
-        lines = PlainLines(write)
+    def run_in_lines(self, write: Callable[[str], None], told: Sequence[str] = ()) -> None:
+        """Write a line every few seconds until the end, and each problem that was not told yet."""
+        lines = PlainLines(write, told)
         with _running(self._db) as stopped:
             snapshot = None
             for snapshot in self._snapshots(stopped):

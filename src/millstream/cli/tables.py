@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, TextIO
 
@@ -40,23 +40,47 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
-def rows_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """Rows with a header, numbers to the right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-    for index, name in enumerate(columns):
-        values = [row[index] for row in rows if row[index] is not None]
-        right = bool(values) and all(is_number(value) for value in values)
-        table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(cell(value) for value in row))
-    return table
-
-
 def print_rows(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows as a table. Without a terminal no column is ever wrapped or cut."""
+    """Print rows with a header, numbers to the right. Without a terminal nothing is ever wrapped
+    or cut."""
+    texts = [[cell(value) for value in row] for row in rows]
+    numeric = [is_numeric(rows, index) for index in range(len(columns))]
     if not console.is_terminal:
-        console = Console(file=console.file, width=100_000, color_system=None)
-    console.print(rows_table(columns, rows))
+        console.file.writelines(plain_table(columns, texts, numeric))
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for name, right in zip(columns, numeric, strict=True):
+        table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
+    for row in texts:
+        table.add_row(*row)
+    console.print(table)
+
+
+def is_numeric(rows: Sequence[Sequence[object]], index: int) -> bool:
+    """Whether a column holds numbers only, besides nulls."""
+    values = [row[index] for row in rows if row[index] is not None]
+    return bool(values) and all(is_number(value) for value in values)
+
+
+def plain_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Text]], numeric: Sequence[bool]
+) -> Iterator[str]:
+    """The lines of a table as plain text."""
+    header = [Text(name) for name in columns]
+    widths = [max(row[i].cell_len for row in (header, *rows)) for i in range(len(columns))]
+
+    def line(cells: Sequence[Text]) -> str:
+        padded = [
+            " " * (width - text.cell_len) + text.plain
+            if right
+            else text.plain + " " * (width - text.cell_len)
+            for text, width, right in zip(cells, widths, numeric, strict=True)
+        ]
+        return "  ".join(padded).rstrip() + "\n"
+
+    yield line(header)
+    yield "  ".join("─" * width for width in widths) + "\n"
+    yield from map(line, rows)
 
 
 def presented(rows: Iterable[Sequence[Any]], types: Sequence[SqlType]) -> list[Sequence[Any]]:

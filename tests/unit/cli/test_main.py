@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 
 from millstream.cli import main as command
@@ -68,12 +69,16 @@ def test_a_script_that_is_no_text(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert "is not UTF-8 text: byte 7 is 0xff" in err
 
 
-def failing(error: Exception) -> object:
-    class Command:
-        def main(self, *_: object, **__: object) -> None:
-            raise error
+def failing(error: Exception) -> click.Command:
+    def fail() -> None:
+        raise error
 
-    return Command()
+    return click.Command(
+        "millstream",
+        callback=fail,
+        context_settings={"ignore_unknown_options": True},
+        params=[click.Argument(["words"], nargs=-1, expose_value=False)],
+    )
 
 
 def test_an_error_of_a_statement_shows_its_place(

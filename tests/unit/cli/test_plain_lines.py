@@ -35,6 +35,22 @@ def test_the_last_line_comes_at_once() -> None:
     assert len(written) == 1
 
 
+def test_what_a_statement_has_told_is_not_told_again() -> None:
+    failed = FakeMetrics(connectors=[FakeConnector("SINK", "FAILED", "put a URL there.")])
+    written: list[str] = []
+    lines = PlainLines(written.append, ["connector SINK created, but FAILED: put a URL there."])
+    lines.show(Snapshot("x", 0, failed))
+    assert written == []
+
+
+def test_the_same_line_is_not_written_twice() -> None:
+    written: list[str] = []
+    lines = PlainLines(written.append)
+    lines.show(Snapshot("x", 5_000, METRICS))
+    lines.show(Snapshot("x", 5_001, METRICS), last=True)
+    assert len(written) == 1
+
+
 def test_a_problem_is_told_once() -> None:
     failed = FakeMetrics(connectors=[FakeConnector("SINK", "FAILED", "put a URL there.")])
     assert lines_at(0, 250, 500, metrics=failed) == ["SINK: put a URL there."]
