@@ -110,8 +110,24 @@ class Analyser:
                         " cannot read",
                         table.position,
                     )
+        self._check_formats()
         if tables and query.window is not None and self.inputs[0].source.is_table:
             raise SemanticError("a table cannot be windowed", query.window.position)
+
+    def _check_formats(self) -> None:
+        """The KAFKA format holds no schema that a repartitioned or stored row could be written
+        with: ksqlDB neither groups nor joins such values."""
+        clause = "GROUP BY" if self.query.group_by else "JOIN"
+        if not self.query.group_by and len(self.inputs) < 2:
+            return
+        for item in self.inputs:
+            if item.source.value_layout.format == "KAFKA":
+                raise SemanticError(
+                    f"{item.source.name} has values in the KAFKA format, which cannot be used"
+                    f" with {clause}",
+                    item.position,
+                    hint="Copy it into a stream of another format first.",
+                )
 
     def _qualified(self) -> ast.Query:
         query = self.query

@@ -160,10 +160,9 @@ class Expander:
         names = [c.name for c in schema]
         if self.partition_by:
             keys = [c.name for c in schema.key]
-            names = [n for n in names if n not in keys] + keys
-            if self.joined:
-                # The repartition of a join's result carries the row's pseudo columns along.
-                names = [n for n, _ in ROW_COLUMNS] + names
+            # The repartition of a join's result carries the row's pseudo columns along.
+            pseudo = [n for n, _ in ROW_COLUMNS] if self.joined else []
+            names = [n for n in names if n not in keys] + pseudo + keys
         elif not self.persistent and item.source.window is not None:
             names = (
                 [c.name for c in schema.key]
