@@ -100,6 +100,7 @@ class DelimitedDecoder:
         self._columns = layout.columns
         self._delimiter = _NAMED.get(layout.delimiter.upper(), layout.delimiter)
         self._reader = CsvReader(self._delimiter)
+        self._wrapped = layout.wrap or len(layout.columns) > 1
 
     def decode(self, records: pa.Array, needed: Sequence[bool] | None = None) -> Decoded:
         """See `Decoder.decode`."""
@@ -121,6 +122,10 @@ class DelimitedDecoder:
             bad = np.zeros(len(records), bool)
             bad[list(failures)] = True
             arrays = [nullify(a, bad) for a in arrays]
+        if not self._wrapped:
+            # Unwrapped, a null column and a null part are the same.
+            missing = is_empty(fields[0])
+            null = missing | ~present if missing.any() else null
         ordered = [Failure(row, failures[row]) for row in sorted(failures)]
         return Decoded(arrays, null, ordered)
 
@@ -225,14 +230,14 @@ class DelimitedEncoder:
         self, arrays: list[pa.Array], null: np.ndarray | None
     ) -> tuple[list[pa.Array], np.ndarray | None]:
         """See `Encoder.normalise`: empty STRINGs and BYTES are read as null."""
-        if not self._wrapped:
-            if not arrays:
-                return [], None if null is None else np.ones(len(null), bool)
-            null = with_missing(arrays[0], null)
         read = [
             nullify(a, is_empty(a)) if c.type in (t.STRING, t.BYTES) else a
             for a, c in zip(arrays, self._columns, strict=True)
         ]
+        if not self._wrapped:
+            if not arrays:
+                return [], None if null is None else np.ones(len(null), bool)
+            null = with_missing(read[0], null)
         return blank_out(read, null)
 
     def _fields(self, array: pa.Array, sql_type: t.SqlType, *, first: bool) -> pa.Array:

@@ -19,8 +19,19 @@ DECIMAL = t.Decimal(6, 4)
 STRUCT = t.Struct((t.Field("A", t.INTEGER), t.Field("b", t.STRING)))
 
 
-def decode(*records: str | bytes | None, wrap: bool = True, **columns: t.SqlType) -> Decoded:
-    layout = Layout("JSON", tuple(t.Column(n, c) for n, c in columns.items()), wrap=wrap)
+def decode(*records: str | bytes | None, **columns: t.SqlType) -> Decoded:
+    return decode_layout(Layout("JSON", as_columns(columns)), *records)
+
+
+def decode_bare(*records: str | bytes | None, **columns: t.SqlType) -> Decoded:
+    return decode_layout(Layout("JSON", as_columns(columns), wrap=False), *records)
+
+
+def as_columns(columns: dict[str, t.SqlType]) -> tuple[t.Column, ...]:
+    return tuple(t.Column(name, sql_type) for name, sql_type in columns.items())
+
+
+def decode_layout(layout: Layout, *records: str | bytes | None) -> Decoded:
     encoded = [r.encode() if isinstance(r, str) else r for r in records]
     return format_named("JSON").decoder(layout).decode(pa.array(encoded, pa.binary()))
 
@@ -202,7 +213,7 @@ def test_many_brackets_are_not_deep() -> None:
 
 
 def test_names_match_exactly_first_and_then_in_upper_case() -> None:
-    columns = {"USERID": t.INTEGER, "other": t.INTEGER}
+    columns: dict[str, t.SqlType] = {"USERID": t.INTEGER, "other": t.INTEGER}
     records = [
         ('{"userid":1,"other":2}', (1, 2)),
         ('{"UserId":1,"OTHER":2,"Other":3}', (1, None)),
@@ -225,18 +236,18 @@ def test_null_records_and_null_values_differ() -> None:
 
 
 def test_an_unwrapped_record_is_the_value() -> None:
-    decoded = decode("10", '"11"', "null", None, "[1]", wrap=False, V=t.INTEGER)
+    decoded = decode_bare("10", '"11"', "null", None, "[1]", V=t.INTEGER)
     assert decoded.arrays[0].to_pylist() == [10, 11, None, None, None]
     assert decoded.null is not None
     assert decoded.null.tolist() == [False, False, True, True, False]
     assert [f.row for f in decoded.failures] == [4]
     assert "Column V" in decoded.failures[0].message
-    objects = decode('{"a":1}', wrap=False, V=t.Map(t.STRING, t.DOUBLE))
+    objects = decode_bare('{"a":1}', V=t.Map(t.STRING, t.DOUBLE))
     assert to_python(objects.arrays[0], t.Map(t.STRING, t.DOUBLE)) == [{"a": 1.0}]
 
 
 def test_without_columns_the_bytes_of_a_key_are_ignored() -> None:
-    decoded = decode("not JSON", None, wrap=False)
+    decoded = decode_bare("not JSON", None)
     assert (decoded.arrays, decoded.failures) == ([], [])
     assert decoded.null is not None
     assert decoded.null.tolist() == [False, True]
