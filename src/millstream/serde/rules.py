@@ -26,8 +26,8 @@ def unsupported_type(
         fits = column.type in supported or (decimals and isinstance(column.type, t.Decimal))
         if not fits:
             return (
-                f"The {name} format does not support type {base_name(column.type)}, which column "
-                f"{t.quote_name(column.name)} has. Use another format, such as JSON."
+                f"{name} has no form for {base_name(column.type)} values, but column "
+                f"{t.quote_name(column.name)} is {column.type}. Use another format, such as JSON."
             )
     return None
 
