@@ -146,6 +146,97 @@ class Oracle:
         return out
 
 
+class SessionOracle:
+    """Sessions one row after the other, straight from the rules."""
+
+    def __init__(self, spec: AggregateSpec) -> None:
+        assert spec.window is not None
+        self.spec = spec
+        self.window = spec.window
+        self.sessions: dict[str, list[tuple[int, int, list[Any]]]] = {}
+        self.time: dict[int, int] = {}
+        self.closed: dict[int, int] = {}
+        self.partition: dict[str, int] = {}
+        self.late = 0
+        self.lost = 0
+
+    def results(self, states: Sequence[Any]) -> tuple[Any, ...]:
+        """What the calls give for these states."""
+        out = []
+        for call, state in zip(self.spec.calls, states, strict=True):
+            value = call.aggregator.result(state)
+            out.append(value.hex() if isinstance(value, float) else value)
+        return tuple(out)
+
+    def step(self, place: int, row: Row, rowtime: int, partition: int) -> list[tuple[Any, ...]]:
+        """The changes that a row causes."""
+        gap, grace = self.window.size_ms, self.window.grace_ms
+        observed = self.time.get(partition, -1)
+        now = self.time[partition] = max(observed, rowtime)
+        self.partition[row[0]] = partition
+        mine = self.sessions.setdefault(row[0], [])
+        merged = sorted(
+            (
+                s
+                for s in mine
+                if s[1] >= rowtime - gap
+                and s[0] <= rowtime + gap
+                and s[1] >= observed - self.window.kept_ms
+            ),
+            key=lambda s: (s[1], s[0]),
+        )
+        start = min([rowtime, *(s[0] for s in merged)])
+        end = max([rowtime, *(s[1] for s in merged)])
+        out: list[tuple[Any, ...]] = []
+        if end < now - gap - grace:
+            self.late += 1
+            return out
+        states = []
+        for i, call in enumerate(self.spec.calls):
+            state = call.aggregator.initial()
+            for session in merged:
+                state = call.aggregator.merge(state, session[2][i])
+            states.append(call.aggregator.add(state, tuple(row[1 + j] for j in call.arguments)))
+        key, repeats = (row[0],), start == end
+        for session in merged:
+            mine.remove(session)
+            if not repeats:
+                bounds = (session[0], session[1])
+                out.append((place, key, bounds, session[1], None, self.results(session[2])))
+        old = self.results(merged[0][2]) if repeats and merged else None
+        mine[:] = [s for s in mine if s[0] != start]
+        mine.append((start, end, states))
+        out.append((place, key, (start, end), end, self.results(states), old))
+        return self._final(place, now, partition) if self.spec.final else out
+
+    def _final(self, place: int, now: int, partition: int) -> list[tuple[Any, ...]]:
+        close, before = now - self.window.size_ms - self.window.grace_ms, self.closed.get(partition)
+        if before is not None and close <= before:
+            return []
+        self.closed[partition] = close
+        piece = max(self.window.kept_ms // 2, 60_000)
+        out = []
+        for end, start, key, states in sorted(
+            (s[1], s[0], k, s[2]) for k, some in self.sessions.items() for s in some
+        ):
+            if self.partition[key] != partition or not max(0, before or 0) <= end < close:
+                continue
+            if end // piece < (now - self.window.kept_ms) // piece:
+                self.lost += 1
+                continue
+            out.append((place, (key,), (start, end), end, self.results(states), None))
+        return out
+
+    def visible(self) -> dict[Any, Any]:
+        """All sessions that can be seen: (key, bounds) to (row time, results)."""
+        return {
+            ((key,), (start, end)): (end, self.results(states))
+            for key, some in self.sessions.items()
+            for start, end, states in some
+            if end >= self.time[self.partition[key]] - self.window.kept_ms
+        }
+
+
 def coalesced(changes: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """First old to last new per key and window, at the last one's place; nothing from nothing."""
     first: dict[Any, Any] = {}

@@ -21,6 +21,7 @@ from tests.properties.aggregation_oracle import (
     VALUE,
     Oracle,
     Row,
+    SessionOracle,
     coalesced,
     spec_of,
 )
@@ -165,6 +166,64 @@ def test_final_results_equal_the_oracle(
         assert changes(operator.step(batch, context)) == part
     assert _count(context, "lost") == oracle.lost
     assert _count(context, "late") == oracle.late
+
+
+sessions = st.builds(
+    lambda gap, grace, more: WindowSpec(WindowKind.SESSION, gap, gap, grace, gap + grace + more),
+    st.sampled_from([3, 10]),
+    st.sampled_from([0, 20, 1000]),
+    st.sampled_from([0, 15]),
+)
+
+
+@given(
+    inputs(),
+    sessions,
+    calls,
+    st.booleans(),
+    st.sampled_from([ALL, LAST]),
+    st.booleans(),
+    st.sampled_from([1, 5000]),
+)
+def test_sessions_equal_the_oracle(
+    data: tuple[list[Row], list[int], list[int], list[int]],
+    window: WindowSpec,
+    which: list[tuple[str, tuple[int, ...]]],
+    row_wise: bool,
+    emission: Emission,
+    final: bool,
+    scale: int,
+) -> None:
+    some, times, partitions, cuts = data
+    data = (some, [x * scale for x in times], partitions, cuts)
+    if scale > 1:
+        window = WindowSpec(
+            window.kind,
+            *(x * scale for x in (window.size_ms, window.advance_ms, window.grace_ms)),
+            window.retention_ms * scale,
+        )
+    oracle = SessionOracle(spec_of(which, window, final))
+    context = StepContext(emission, row_wise)
+    operator = AggregateOperator("aggregate", STORE, spec_of(which, window, final))
+    store = FakeStore()
+    for batch, (a, b) in zip(_batches(data), zip([0, *cuts], cuts, strict=False), strict=True):
+        expected = [
+            c for i in range(a, b) for c in oracle.step(i, some[i], data[1][i], partitions[i])
+        ]
+        got = changes(operator.step(batch, context))
+        assert got == (expected if emission is ALL or final else coalesced(expected))
+        assert {r[1:3]: r[3:5] for r in changes(operator.rows())} == oracle.visible()
+        operator.write(store)  # type: ignore[arg-type]
+        if row_wise:
+            continue
+        operator = AggregateOperator("aggregate", STORE, spec_of(which, window, final))
+        operator.load(store)  # type: ignore[arg-type]
+    assert _count(context, "late") == oracle.late
+    assert _count(context, "lost") == oracle.lost
+    keys = batch_of(KEY, (), [("a",), ("b",), ("c",), ("zz",)], [0] * 4).key_arrays
+    found = changes(operator.lookup(keys))
+    assert {r[1:3]: r[3:5] for r in found} == oracle.visible()
+    assert found == sorted(found, key=lambda r: (r[1], r[2]))
 
 
 @given(inputs(), windows)

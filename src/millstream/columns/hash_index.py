@@ -141,8 +141,8 @@ def first_occurrences(keys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarra
     `keys` are one or more columns of equal length; `first[inverse]` holds the same keys row by row.
     """
     length = len(keys[0])
-    if length == 1:
-        return np.zeros(1, np.int64), np.zeros(1, np.int64)
+    if length < 2:
+        return np.zeros(length, np.int64), np.zeros(length, np.int64)
     order = np.argsort(keys[0], kind="stable") if len(keys) == 1 else np.lexsort(keys[::-1])
     differs = np.zeros(length, bool)
     differs[0] = True

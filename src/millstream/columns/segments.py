@@ -43,7 +43,7 @@ class Segments:
     @cached_property
     def ends(self) -> np.ndarray:
         """The place of the last row of each segment."""
-        return np.append(self.starts[1:], len(self.order)) - 1
+        return np.asarray(self.starts + self.lengths - 1)
 
     @cached_property
     def number(self) -> np.ndarray:

@@ -312,8 +312,7 @@ class WindowedAggregation:
         first = None if start is None else -(-start // advance)
         last = None if end is None else end // advance
         ids, starts, found = [], [], []
-        for segment in self.state.scan(first, last):
-            mine = segment.rows_of_keys(known, first, last)
+        for segment, mine in self.state.find_keys(known, first, last):
             ids.append(segment.ids[mine])
             starts.append(segment.positions[mine] * advance)
             found.append(segment.table.gather(mine))

@@ -17,13 +17,35 @@ from millstream.engine.operators.base import StepContext, StreamTimes
 from millstream.engine.operators.windows import AggregateSpec, WindowSpec
 
 
-class WindowClosing:
+class Closing:
     """Up to where windows have closed, per partition."""
 
     def __init__(self, name: str, window: WindowSpec) -> None:
         self.name = name
         self.window = window
         self._closed: dict[int, int] = {}
+
+    def note_lost(self, count: int, context: StepContext) -> None:
+        """Say how many final results had expired before they could be given."""
+        if count:
+            context.note(
+                self.name,
+                "lost",
+                f"{count} final results had expired when their windows closed",
+                count=count,
+            )
+
+    def dump(self) -> dict[str, int]:
+        """What must survive a restart."""
+        return {str(k): v for k, v in self._closed.items()}
+
+    def restore(self, dumped: dict[str, int]) -> None:
+        """The opposite of `dump`."""
+        self._closed = {int(k): v for k, v in dumped.items()}
+
+
+class WindowClosing(Closing):
+    """Time windows: [start, start + size) is closed when stream time reaches its end plus grace."""
 
     def observed(
         self, batch: Batch, row: np.ndarray, start: np.ndarray, store: StreamTimes
@@ -53,16 +75,6 @@ class WindowClosing:
         due = start + (self.window.size_ms + self.window.grace_ms)
         return np.searchsorted(stream_time, due, side="left")
 
-    def note_lost(self, count: int, context: StepContext) -> None:
-        """Say how many final results had expired before they could be given."""
-        if count:
-            context.note(
-                self.name,
-                "lost",
-                f"{count} final results had expired when their windows closed",
-                count=count,
-            )
-
     def order(
         self, trigger: np.ndarray, start: np.ndarray, keys: list[pa.Array], spec: AggregateSpec
     ) -> np.ndarray:
@@ -70,13 +82,44 @@ class WindowClosing:
         ranks = key_ranks(keys, [c.type for c in spec.key])
         return np.lexsort((ranks, start, trigger))
 
-    def dump(self) -> dict[str, int]:
-        """What must survive a restart."""
-        return {str(k): v for k, v in self._closed.items()}
 
-    def restore(self, dumped: dict[str, int]) -> None:
-        """The opposite of `dump`."""
-        self._closed = {int(k): v for k, v in dumped.items()}
+class SessionClosing(Closing):
+    """Sessions: one is closed when stream time passes its end by more than gap and grace."""
+
+    def advance(self, partition: int, stream_time: int) -> tuple[int, int] | None:
+        """Stream time has come this far: the first and last session end that close by it."""
+        close = stream_time - self.window.grace_ms - self.window.size_ms
+        before = self._closed.get(partition)
+        if before is not None and close <= before:
+            return None
+        self._closed[partition] = close
+        first = 0 if before is None else max(0, before)
+        return (first, close - 1) if close > first else None
+
+    def trigger(self, end: np.ndarray, stream_time: np.ndarray) -> np.ndarray:
+        """The first row (of one partition) at which each session is closed; their number: none."""
+        due = end + (self.window.size_ms + self.window.grace_ms)
+        return np.searchsorted(stream_time, due, side="right")
+
+    def lost(self, end: np.ndarray, stream_time: np.ndarray) -> np.ndarray:
+        """Which sessions a store had dropped when they closed.
+
+        A session store is dropped piece by piece, half a retention (a minute at least) each.
+        """
+        piece = max(self.window.kept_ms // 2, 60_000)
+        return np.asarray(end // piece < (stream_time - self.window.kept_ms) // piece)
+
+    def order(
+        self,
+        trigger: np.ndarray,
+        start: np.ndarray,
+        end: np.ndarray,
+        keys: list[pa.Array],
+        spec: AggregateSpec,
+    ) -> np.ndarray:
+        """Final rows as a store that is ordered by time gives them: by row, end, start, key."""
+        ranks = key_ranks(keys, [c.type for c in spec.key])
+        return np.lexsort((ranks, start, end, trigger))
 
 
 def key_ranks(keys: list[pa.Array], types: list[t.SqlType]) -> np.ndarray:

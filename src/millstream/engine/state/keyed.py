@@ -19,10 +19,14 @@ class KeyedState:
     """One row of states per key, in pages of 64 k keys."""
 
     def __init__(
-        self, store: StoreId, types: Sequence[SqlType], kernels: Sequence[ColumnKernel]
+        self,
+        store: StoreId,
+        types: Sequence[SqlType],
+        kernels: Sequence[ColumnKernel],
+        extra: int = 0,
     ) -> None:
         self.keys = StoredKeys(types, store)
-        self._table = SlotTable(kernels)
+        self._table = SlotTable(kernels, extra)
         self._pages = Pages(store)
 
     def gather(self, slots: np.ndarray) -> Rows:

@@ -58,11 +58,6 @@ class Segment:
             slots, at = slots[at >= first], at[at >= first]
         return slots if last is None else slots[at <= last]
 
-    def rows_of_keys(self, ids: np.ndarray, first: int | None, last: int | None) -> np.ndarray:
-        """The slots of the rows of some keys at positions from `first` to `last`."""
-        slots = self.live_slots(first, last)
-        return slots[np.isin(self.ids[slots], ids)]
-
     def stored(self, slots: np.ndarray) -> pa.RecordBatch:
         """Rows as a part of a page; a slot's number is part of its row, and never changes."""
         columns = [pa.array(slots), pa.array(self.ids[slots]), pa.array(self.positions[slots])]
@@ -156,6 +151,35 @@ class WindowedState:
                 segment = self._open(number, False)
                 if segment is not None:
                     found.append(segment)
+        return found
+
+    def find_keys(
+        self, ids: np.ndarray, first: int | None, last: int | None
+    ) -> list[tuple[Segment, np.ndarray]]:
+        """Where the given keys have rows at positions from `first` to `last`: slots by segment."""
+        found = []
+        for number in self.numbers():
+            low, high = number * self.span, (number + 1) * self.span - 1
+            low = low if first is None else max(low, first)
+            high = high if last is None else min(high, last)
+            if low > high:
+                continue
+            segment = self._open(number, False)
+            if segment is None:
+                continue
+            positions = np.tile(np.arange(low, high + 1), len(ids))
+            code = self._code(number, np.repeat(ids, high - low + 1), positions)
+            slots = segment.index.find(code)
+            found.append((segment, slots[segment.table.is_live(slots)]))
+        return found
+
+    def largest(self, extra: int) -> dict[int, int]:
+        """Per segment the largest value of a further column, right after a load."""
+        column = 5 + extra
+        found: dict[int, int] = {}
+        for number, parts in self._cold.items():
+            values = [int(p.column(column).to_numpy().max()) for p in parts if p.num_rows]
+            found[number] = max(values, default=-1)
         return found
 
     def drop_before(self, position: int) -> None:
