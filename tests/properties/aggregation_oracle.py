@@ -41,6 +41,7 @@ COLUMNAR = [
     ("AVG", (2,)),
 ]
 EXACT = [c for c in COLUMNAR if c not in (("SUM", (2,)), ("AVG", (2,)))]
+UNDOABLE_OBJECTS = [("COLLECT_LIST", (3,)), ("HISTOGRAM", (3,)), ("ATTR", (0,)), ("COUNT", ())]
 OBJECTS = [("COLLECT_LIST", (3,)), ("MAX", (3,)), ("LATEST_BY_OFFSET", (1,)), ("COUNT", ())]
 UNDOABLE = [c for c in COLUMNAR if c[0] not in ("MIN", "MAX")]
 
@@ -64,6 +65,8 @@ def _result(name: str, indices: tuple[int, ...]) -> t.SqlType:
         return t.BIGINT
     if name == "AVG":
         return t.DOUBLE
+    if name == "HISTOGRAM":
+        return t.Map(t.STRING, t.BIGINT)
     own = VALUE[indices[0]][1]
     return t.Array(own) if name == "COLLECT_LIST" else own
 
@@ -235,6 +238,47 @@ class SessionOracle:
             for start, end, states in some
             if end >= self.time[self.partition[key]] - self.window.kept_ms
         }
+
+
+class TableOracle:
+    """A table's aggregation one change after the other, straight from the rules."""
+
+    def __init__(self, spec: AggregateSpec) -> None:
+        self.spec = spec
+        self.groups: dict[str, tuple[list[Any], int]] = {}
+
+    def results(self, states: Sequence[Any]) -> tuple[Any, ...]:
+        """What the calls give for these states."""
+        out = []
+        for call, state in zip(self.spec.calls, states, strict=True):
+            value = call.aggregator.result(state)
+            out.append(value.hex() if isinstance(value, float) else value)
+        return tuple(out)
+
+    def step(
+        self, place: int, old: Row | None, new: Row | None, rowtime: int
+    ) -> list[tuple[Any, ...]]:
+        """The changes that a change of the source causes."""
+        if old is not None and new is not None and old[0] == new[0]:
+            return self._update(place, [("undo", old), ("add", new)], rowtime)
+        out = [] if old is None else self._update(place, [("undo", old)], rowtime)
+        return out if new is None else out + self._update(place, [("add", new)], rowtime)
+
+    def _update(
+        self, place: int, steps: Sequence[tuple[str, Row]], rowtime: int
+    ) -> list[tuple[Any, ...]]:
+        key = steps[0][1][0]
+        known = self.groups.get(key)
+        states = [c.aggregator.initial() for c in self.spec.calls] if known is None else known[0]
+        newest = max(rowtime, -1 if known is None else known[1])
+        old = None if known is None else self.results(states)
+        for name, row in steps:
+            states = [
+                getattr(c.aggregator, name)(s, tuple(row[1 + i] for i in c.arguments))
+                for c, s in zip(self.spec.calls, states, strict=True)
+            ]
+        self.groups[key] = (states, newest)
+        return [(place, (key,), None, newest, self.results(states), old)]
 
 
 def coalesced(changes: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

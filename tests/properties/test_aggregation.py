@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from millstream.columns.batch import Batch
 from millstream.engine.operators.aggregate import AggregateOperator
 from millstream.engine.operators.base import Emission, StepContext
+from millstream.engine.operators.table_aggregate import TableAggregateOperator
 from millstream.engine.operators.windows import AggregateSpec, WindowKind, WindowSpec
 from millstream.store.interfaces import StoreId
 from tests.properties.aggregation_oracle import (
@@ -18,10 +20,13 @@ from tests.properties.aggregation_oracle import (
     EXACT,
     KEY,
     OBJECTS,
+    UNDOABLE,
+    UNDOABLE_OBJECTS,
     VALUE,
     Oracle,
     Row,
     SessionOracle,
+    TableOracle,
     coalesced,
     spec_of,
 )
@@ -224,6 +229,57 @@ def test_sessions_equal_the_oracle(
     found = changes(operator.lookup(keys))
     assert {r[1:3]: r[3:5] for r in found} == oracle.visible()
     assert found == sorted(found, key=lambda r: (r[1], r[2]))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.none() | rows, st.integers(0, 50)), min_size=1),
+    st.lists(st.integers(1, 12), max_size=3),
+    st.sampled_from([UNDOABLE, UNDOABLE_OBJECTS]),
+    st.booleans(),
+    st.sampled_from([ALL, LAST]),
+    st.booleans(),
+)
+def test_aggregating_a_table_equals_the_oracle(
+    source: list[tuple[int, Row | None, int]],
+    cuts: list[int],
+    which: list[tuple[str, tuple[int, ...]]],
+    row_wise: bool,
+    emission: Emission,
+    numbered: bool,
+) -> None:
+    oracle = TableOracle(spec_of(which))
+    operator = TableAggregateOperator("aggregate", STORE, spec_of(which))
+    store, table = FakeStore(), dict[int, Row]()
+    ends = sorted({*(c for c in cuts if c < len(source)), len(source)})
+    for start, end in zip([0, *ends], ends, strict=False):
+        expected, signed, times, signs, places = [], [], [], [], []
+        for place in range(start, end):
+            key, new, rowtime = source[place]
+            old = table.pop(key, None)
+            if new is not None:
+                table[key] = new
+            expected += oracle.step(place, old, new, rowtime)
+            for sign, row in ((-1, old), (1, new)):
+                if row is not None:
+                    signed.append(row)
+                    times.append(rowtime)
+                    signs.append(sign)
+                    places.append(place)
+        batch = batch_of(KEY, VALUE, signed, times)
+        batch.order = np.array(places, np.int64)
+        got = operator.step_signed(
+            batch,
+            np.array(signs, np.int64),
+            StepContext(emission, row_wise),
+            np.array(places, np.int64) if numbered else None,
+        )
+        assert changes(got) == (expected if emission is ALL else coalesced(expected))
+        operator.write(store)  # type: ignore[arg-type]
+        operator = TableAggregateOperator("aggregate", STORE, spec_of(which))
+        operator.load(store)  # type: ignore[arg-type]
+    assert {r[1][0]: r[3:5] for r in changes(operator.rows())} == {
+        k: (newest, oracle.results(states)) for k, (states, newest) in oracle.groups.items()
+    }
 
 
 @given(inputs(), windows)
