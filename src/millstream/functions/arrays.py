@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from millstream import types as t
 from millstream.columns.java_text import double_to_text
-from millstream.functions.numeric import wrapped
+from millstream.functions.numeric import java_order, wrapped
 from millstream.functions.registry import ArrayOf, Generic, Pattern, ScalarFunction, Variant
 
 I, L, S = t.INTEGER, t.BIGINT, t.STRING  # noqa: E741
@@ -72,7 +72,7 @@ def _length_column(array: pa.Array) -> pa.Array:
 def _extreme(choose: Callable[..., Any]) -> Callable[[list[Any]], Any]:
     def apply(items: list[Any]) -> Any:
         given = [v for v in items if v is not None]
-        return choose(given) if given else None
+        return choose(given, key=java_order) if given else None
 
     return apply
 
@@ -85,7 +85,8 @@ def _sort(items: list[Any] | None, direction: str | None = "ASC") -> list[Any] |
     word = direction.upper()
     if word not in ("ASC", "ASCENDING", "DESC", "DESCENDING"):
         return None
-    given = sorted((v for v in items if v is not None), reverse=word.startswith("DESC"))
+    present = [v for v in items if v is not None]
+    given = sorted(present, key=java_order, reverse=word.startswith("DESC"))
     return given + [None] * (len(items) - len(given))
 
 

@@ -147,10 +147,20 @@ def _as_bigint(array: pa.Array) -> pa.Array:
 # --- extremes ---
 
 
+_SIGNED = bytes((b + 128) % 256 for b in range(256))
+
+
+def java_order(value: Any) -> Any:
+    """A key that orders values as Java compares them: NaN last, -0.0 before 0.0, bytes signed."""
+    if isinstance(value, float):
+        return value != value, value, math.copysign(1.0, value)
+    return value.translate(_SIGNED) if isinstance(value, bytes) else value
+
+
 def _extreme(choose: Callable[..., Any]) -> Callable[..., Any]:
     def apply(*values: Any) -> Any:
         given = [v for v in values if v is not None]
-        return choose(given) if given else None
+        return choose(given, key=java_order) if given else None
 
     return apply
 
@@ -164,10 +174,10 @@ def _extreme_columns(kernel: Callable[..., pa.Array]) -> Callable[..., pa.Array]
 
 def _extremes(name: str, word: str, choose: Callable[..., Any], kernel: Any) -> ScalarFunction:
     row, columnar = _extreme(choose), _extreme_columns(kernel)
-    simple = (I, L, D, t.DATE, t.TIME, t.TIMESTAMP)
+    simple = (I, L, t.DATE, t.TIME, t.TIMESTAMP)
     variants = [
         Variant((s, s), s, row, columnar, variadic=1, null_if_null=False) for s in simple
-    ] + [Variant((s, s), s, row, variadic=1, null_if_null=False) for s in (t.STRING, t.BYTES)]
+    ] + [Variant((s, s), s, row, variadic=1, null_if_null=False) for s in (D, t.STRING, t.BYTES)]
     variants.append(
         Variant((DECIMAL, DECIMAL), _widest_decimal, row, variadic=1, null_if_null=False)
     )

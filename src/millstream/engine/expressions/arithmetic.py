@@ -26,6 +26,8 @@ _NUMPY: dict[t.SqlType | None, Any] = {
     t.BIGINT: np.int64,
     t.DOUBLE: np.float64,
 }
+_ARROW_DIGITS = 38
+_DECIMAL_KERNELS = {"+": pc.add, "-": pc.subtract, "*": pc.multiply}
 DIVISION_BY_ZERO = "division by zero"
 DECIMAL_CONTEXT = decimal.Context(prec=400, Emax=999_999, Emin=-999_999)
 """Wide enough that nothing rounds but what a type's limits ask for."""
@@ -53,14 +55,26 @@ class Arithmetic(Strict):
         return self._apply(left, right)
 
     def columnar(self, operands: list[Operand], length: int) -> Computed | None:
+        left, right = operands
+        if isinstance(self.type, t.Decimal):
+            return self._decimals(left, right, length)
         if self.type not in _NUMPY:
             return None
-        left, right = operands
         if self.op in "+-*":
             kernel = {"+": pc.add, "-": pc.subtract, "*": pc.multiply}[self.op]
             values = _as_array(kernel(left, right), length)
             return Computed(values, null_mask(values))
         return self._divide(left, right, length)
+
+    def _decimals(self, left: Operand, right: Operand, length: int) -> Computed | None:
+        """Sums and products whose digits Arrow's 128 bits hold; it types them as ksqlDB does."""
+        assert isinstance(self.type, t.Decimal)
+        if self.type.precision > _ARROW_DIGITS or self.op not in _DECIMAL_KERNELS:
+            return None
+        values = _as_array(_DECIMAL_KERNELS[self.op](left, right), length)
+        if values.type != pa.decimal128(self.type.precision, self.type.scale):
+            return None
+        return Computed(values, null_mask(values))
 
     def _divide(self, left: Operand, right: Operand, length: int) -> Computed:
         dtype = _NUMPY[self.type]

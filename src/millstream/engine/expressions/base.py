@@ -8,7 +8,8 @@ where the columnar form marks a failure.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -55,6 +56,12 @@ class EvaluationContext:
         self.failures += 1
         if len(self.reports) < self.limit:
             self.reports.append((row_index, message))
+
+    def report_many(self, count: int, first: Iterable[tuple[int, str]]) -> None:
+        """Count failures of `count` rows, and keep the first of them while there is room."""
+        self.failures += count
+        room = self.limit - len(self.reports)
+        self.reports.extend(itertools.islice(first, max(room, 0)))
 
 
 class EvaluationFailure(Exception):
@@ -103,12 +110,26 @@ class Frame:
 
     def report(self, row: int, message: str) -> None:
         """Report a failure of one of this frame's rows under its first frame's index."""
+        self.context.report(self._original(row), message)
+
+    def report_rows(self, rows: np.ndarray, message: Callable[[int], str | None]) -> None:
+        """Report failures of many rows; `message` tells each row's reason, None for no report."""
+        told = ((int(r), message(int(r))) for r in rows)
+        reports = ((self._original(r), text) for r, text in told if text is not None)
+        many = getattr(self.context, "report_many", None)
+        if many is not None:
+            many(len(rows), reports)
+            return
+        for row, text in reports:
+            self.context.report(row, text)
+
+    def _original(self, row: int) -> int:
         frame = self
         while frame._parent is not None:
             assert frame._indices is not None
             row = int(frame._indices[row])
             frame = frame._parent
-        self.context.report(row, message)
+        return row
 
 
 class RowScope:

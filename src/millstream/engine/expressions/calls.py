@@ -141,8 +141,7 @@ class Call(Node):
 
     def _all_failed(self, message: str, frame: Frame) -> Result:
         assert self.type is not None
-        for index in range(frame.length):
-            frame.report(index, message)
+        frame.report_rows(np.arange(frame.length), lambda row: message)
         return Result(arrow.nulls(self.type, frame.length), np.ones(frame.length, bool))
 
     def _by_column(self, operands: list[Any], failed: np.ndarray | None, length: int) -> Result:
@@ -213,9 +212,9 @@ class Call(Node):
         messages = dict(quiet.context.reports)
         codes = indices.to_numpy(zero_copy_only=False)
         bad: np.ndarray = result.failed[codes]
-        for row in np.flatnonzero(bad):
-            if (message := messages.get(int(codes[row]))) is not None:
-                frame.report(int(row), message)
+        told = np.zeros(len(distinct), bool)
+        told[list(messages)] = True
+        frame.report_rows(np.flatnonzero(told[codes]), lambda row: messages[int(codes[row])])
         return Result(values, bad)
 
     def _with_lambdas(self, operands: list[Any], failed: np.ndarray | None, frame: Frame) -> Result:

@@ -12,6 +12,7 @@ from millstream import types as t
 from millstream.columns import arrow
 from millstream.columns.java_text import doubles_to_text
 from millstream.engine.expressions.base import (
+    EvaluationContext,
     Frame,
     Node,
     Result,
@@ -64,7 +65,7 @@ class Cast(Node):
         result = self.operand_node.evaluate(frame)
         cast = _by_column(result.values, self.source, self.target)
         if cast is None:
-            cast, failed = self._by_value(result.values, None, frame)
+            cast, failed = self._by_value(result.values, frame)
         else:
             failed = self._failed_of(result.values, cast)
             if failed is not None:
@@ -86,25 +87,29 @@ class Cast(Node):
     def _repair(
         self, source: pa.Array, cast: pa.Array, open_rows: np.ndarray, frame: Frame
     ) -> tuple[pa.Array, np.ndarray | None]:
-        """The rows that the columnar form left open, value by value."""
+        """The rows that the columnar form left open: each distinct value of them, once."""
         indices = np.flatnonzero(open_rows)
-        some, failed = self._by_value(source.take(pa.array(indices)), indices, frame)
-        cast = pc.replace_with_mask(cast, pa.array(open_rows), some)
+        encoded = source.take(pa.array(indices)).dictionary_encode()
+        distinct = encoded.dictionary
+        quiet = Frame((), len(distinct), EvaluationContext(limit=len(distinct)))
+        some, failed = self._by_value(distinct, quiet)
+        codes = encoded.indices.to_numpy(zero_copy_only=False)
+        cast = pc.replace_with_mask(cast, pa.array(open_rows), some.take(encoded.indices))
         if failed is None:
             return cast, None
+        messages = dict(quiet.context.reports)
         whole = np.zeros(len(cast), bool)
-        whole[indices] = failed
+        whole[indices] = failed[codes]
+        places = dict(zip(indices.tolist(), codes.tolist(), strict=True))
+        frame.report_rows(np.flatnonzero(whole), lambda row: messages.get(places[row]))
         return cast, whole
 
-    def _by_value(
-        self, values: pa.Array, indices: np.ndarray | None, frame: Frame
-    ) -> tuple[pa.Array, np.ndarray | None]:
+    def _by_value(self, values: pa.Array, frame: Frame) -> tuple[pa.Array, np.ndarray | None]:
         def convert(value: Any) -> Any:
             return None if value is None else self._caster(value)
 
-        inner = frame if indices is None else frame.select(indices)
         columns = [python_values(values, self.source, len(values))]
-        result = map_rows(convert, columns, self.type, None, inner)
+        result = map_rows(convert, columns, self.type, None, frame)
         return result.values, result.failed
 
 

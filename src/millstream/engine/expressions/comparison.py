@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from millstream import types as t
+from millstream.columns import arrow
 from millstream.engine.expressions.base import Constant, EvaluationFailure, Node
 from millstream.engine.expressions.strict import Computed, Operand, Strict
 
@@ -33,7 +34,8 @@ _ARROW = {
     ">=": pc.greater_equal,
 }
 _MIRRORED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_EXACT_IN_DOUBLE = 17
+_SIGNED = bytes((b + 128) % 256 for b in range(256))
+"""Java orders bytes as signed numbers; translated by this, they order so as unsigned ones."""
 
 
 class Comparison(Strict):
@@ -48,6 +50,7 @@ class Comparison(Strict):
         types = (left.type, right.type)
         self._by_text = t.DOUBLE in types and any(isinstance(x, t.Decimal) for x in types)
         self._doubles = types == (t.DOUBLE, t.DOUBLE)
+        self._bytes = types == (t.BYTES, t.BYTES) and self.op not in ("=", "<>")
         self.total = left.total and right.total and not self._by_text
 
     def apply(self, *values: Any) -> Any:
@@ -60,6 +63,8 @@ class Comparison(Strict):
             left, right = as_exact(left), as_exact(right)
         elif self._doubles and self.op == "<>":
             return left < right or left > right
+        elif self._bytes:
+            left, right = left.translate(_SIGNED), right.translate(_SIGNED)
         return self._compare(left, right)
 
     def columnar(self, operands: list[Operand], length: int) -> Computed | None:
@@ -75,6 +80,8 @@ class Comparison(Strict):
 
     def _compare_columns(self, left: Operand, right: Operand) -> pa.Array | None:
         left_type, right_type = (o.type for o in self.operands)
+        if self._bytes:
+            return None
         if left_type == right_type and _is_simple(left_type):
             if self._doubles and self.op == "<>":
                 return pc.or_(pc.less(left, right), pc.greater(left, right))
@@ -120,7 +127,8 @@ def _against_decimal(
         number = float(constant)
         if not math.isfinite(number) or Decimal(repr(number)) != constant:
             return None
-        if not pc.all(pc.is_finite(values)).as_py():
+        given = values if values.null_count == 0 else values.drop_null()
+        if not np.isfinite(given.to_numpy(zero_copy_only=False)).all():
             return None
         return _ARROW[op](values, pa.scalar(number))
     if sql_type in (t.INTEGER, t.BIGINT):
@@ -153,8 +161,6 @@ class In(Strict):
         constants = [i.value for i in items if isinstance(i, Constant)]
         self._constants: pa.Array | None = None
         if len(constants) == len(items) and isinstance(operand.type, t.Primitive):
-            from millstream.columns import arrow
-
             values = [c for c in constants if c is not None]
             self._constants = arrow.from_python(values, operand.type)
 

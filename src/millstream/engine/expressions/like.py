@@ -18,7 +18,8 @@ from millstream.engine.expressions.strict import Computed, Operand, Strict
 _LINE_ENDS = "\n\r\u0085\u2028\u2029"
 """What `.` of Java's regular expressions does not match."""
 _ANY = f"[^{_LINE_ENDS}]"
-_LINE_END_BYTES = (b"\n", b"\r", b"\xc2\x85", b"\xe2\x80")
+_LINE_END_BYTES = (b"\n", b"\r", b"\xc2", b"\xe2")
+"""A text with none of these bytes has no line's end (U+0085 starts with C2, U+2028 with E2)."""
 
 
 class Like(Strict):

@@ -72,8 +72,7 @@ class Strict(Node):
             return Result(nulled(computed.values, failed), failed)
         if computed.reported is not None:
             reported = computed.reported if failed is None else computed.reported & ~failed
-            for index in np.flatnonzero(reported):
-                frame.report(int(index), computed.message)
+            frame.report_rows(np.flatnonzero(reported), lambda row: computed.message)
         failed = either(failed, own)
         if failed is not None and not failed.any():
             failed = None
