@@ -28,6 +28,7 @@ from millstream.engine.operators.stateless import (
 )
 from millstream.engine.operators.stream_stream_join import StreamStreamJoinOperator
 from millstream.engine.operators.stream_table_join import StreamTableJoinOperator
+from millstream.engine.operators.table_aggregate import TableAggregateOperator
 from millstream.engine.operators.table_state import TableState
 from millstream.engine.state.pages import schema_hash
 from millstream.plan import nodes
@@ -35,11 +36,6 @@ from millstream.serde.base import Layout
 from millstream.serde.formats import format_named
 from millstream.sql.ast import JoinKind
 from millstream.store.interfaces import Commit, StoreId, View
-
-try:
-    from millstream.engine.operators.table_aggregate import TableAggregateOperator
-except ImportError:
-    TableAggregateOperator = AggregateOperator
 
 
 class Stateful(Protocol):

@@ -16,7 +16,14 @@ from millstream.plan.aggregation import (
     Grouping,
     refuse_aggregates,
 )
-from millstream.plan.relations import Built, Input, RelationBuilder, full_scope, inputs_of
+from millstream.plan.relations import (
+    Built,
+    Input,
+    RelationBuilder,
+    full_scope,
+    inputs_of,
+    synthetic_key,
+)
 from millstream.plan.scope import RESERVED, Scope, Visible
 from millstream.plan.select import Expander, Item, qualify
 from millstream.plan.trees import column_refs, walk
@@ -196,10 +203,8 @@ class Analyser:
         if synthetic is not None:
             scope = Scope([*scope.columns, *self._synthetic(built)], scope.clause)
         elif built is None and len(self.inputs) > 1:
-            scope = Scope(
-                [*scope.columns, *(Visible(None, n, t.STRING, -1) for n in ("ROWKEY",))],
-                scope.clause,
-            )
+            possible = Visible(None, synthetic_key(self.inputs), t.STRING, -1)
+            scope = Scope([*scope.columns, possible], scope.clause)
         expander = Expander(
             self.inputs,
             scope,

@@ -19,6 +19,10 @@ from millstream.serde.base import Layout
 from millstream.sql import ast
 
 TOPIC_PREFIX = "ksql.output.topic.name.prefix"
+_STRUCTURED_STATE = frozenset(
+    {"AVG", "CORRELATION", "STDDEV_SAMP", "STDDEV_SAMPLE", "EARLIEST_BY_OFFSET", "LATEST_BY_OFFSET"}
+)
+"""Aggregates whose intermediate value is a STRUCT in ksqlDB."""
 SINK_PARTITIONS = "ksql.sink.partitions"
 SINK_REPLICAS = "ksql.sink.replicas"
 
@@ -40,6 +44,7 @@ class Planner:
         self._check_kind(statement, analysis)
         properties = Properties.of(statement.properties, CREATE_AS, where)
         sink = self._sink(statement, properties, analysis)
+        check_stored_types(analysis.root, where)
         return self._plan(statement.query, analysis, sink)
 
     def insert_into(self, statement: ast.InsertIntoSelect) -> nodes.QueryPlan:
@@ -68,11 +73,45 @@ class Planner:
         return self._plan(statement.query, replace(analysis, root=root), sink)
 
     def _analyse(self, query: ast.Query) -> Analysis:
-        return Analyser(query, self.catalog, self.registry, Purpose.PERSISTENT).analyse()
+        analyser = Analyser(query, self.catalog, self.registry, Purpose.PERSISTENT)
+        analysis = analyser.analyse()
+        self._check_partitions(analysis)
+        return analysis
+
+    def _check_partitions(self, analysis: Analysis) -> None:
+        """Joined sources must have equally many partitions, so that equal keys meet."""
+        first = analysis.inputs[0]
+        count = self.partitions_of(first.source.topic)
+        for other in analysis.inputs[1:]:
+            its = self.partitions_of(other.source.topic)
+            if its != count:
+                raise SemanticError(
+                    f"{first.source.name} has {count} partitions and {other.source.name} {its}:"
+                    " rows of equal keys would not meet",
+                    other.position,
+                    hint="Copy one of them into a stream or table WITH (PARTITIONS = ..) first.",
+                )
 
     def _plan(self, query: ast.Query, analysis: Analysis, sink: nodes.Sink) -> nodes.QueryPlan:
+        self._check_partitions(query, analysis)
         sources = tuple(i.source for i in analysis.inputs)
         return nodes.QueryPlan(analysis.root, sources, query.emit, query.limit, sink)
+
+    def _check_partitions(self, query: ast.Query, analysis: Analysis) -> None:
+        """Rows of one key meet only where both topics have the same number of partitions."""
+        for node in nodes.walk(analysis.root):
+            if not isinstance(node, nodes.StreamStreamJoin | nodes.StreamTableJoin):
+                continue
+            left, right = (nodes.sources_of(n)[0].source for n in (node.left, node.right))
+            counts = [self.partitions_of(s.topic) for s in (left, right)]
+            if None not in counts and counts[0] != counts[1]:
+                raise SemanticError(
+                    f"{left.name} has {counts[0]} partitions and {right.name} {counts[1]}:"
+                    " they cannot be joined",
+                    query.position,
+                    hint=f"Copy one of them WITH (PARTITIONS={counts[0]}) and PARTITION BY its"
+                    " key.",
+                )
 
     def _check_kind(self, statement: ast.CreateAsSelect, analysis: Analysis) -> None:
         gives = ast.SourceKind.TABLE if analysis.root.is_table else ast.SourceKind.STREAM
@@ -185,6 +224,25 @@ class Planner:
         if delimiter is None and value_format == "DELIMITED" == left.value_layout.format:
             delimiter = left.value_layout.delimiter
         return layouts.value_layout(value_format, schema.value, wrap, delimiter, where)
+
+
+def check_stored_types(root: nodes.Node, where: Position | None) -> None:
+    """ksqlDB keeps an aggregation's intermediate values in the source's value format; one that
+    has no room for them, such as AVG's pair of sum and count, cannot be grouped with them."""
+    for node in nodes.walk(root):
+        if not isinstance(node, nodes.Aggregate):
+            continue
+        formats = {r.source.value_layout.format for r in nodes.sources_of(node)}
+        if "DELIMITED" not in formats:
+            continue
+        for call in node.calls:
+            if call.name in _STRUCTURED_STATE:
+                raise SemanticError(
+                    f"{call.name} keeps intermediate values that the DELIMITED format of its"
+                    " source cannot hold",
+                    where,
+                    hint="Copy the source into a stream of another format, such as JSON, first.",
+                )
 
 
 def fit(root: nodes.Node, target: Source, where: Position | None) -> nodes.Node:

@@ -142,7 +142,8 @@ class RelationBuilder:
         right = self._read(right_alias, materialised=True)
         left_expression, right_expression = self._sides(join, left, right)
         if left.node.window is not None or right.node.window is not None:
-            raise NotSupportedYetError("a join of windowed sources", join.position)
+            keyed = _is_key(left, left_expression) and _is_key(right, right_expression)
+            self._check_windows(join, left.node, right.node, keyed=keyed)
         match left.node.is_table, right.node.is_table:
             case False, True:
                 return self._stream_table(join, left, right, left_expression, right_expression)
@@ -157,6 +158,34 @@ class RelationBuilder:
             join.position,
             hint="Put the stream on the left.",
         )
+
+    def _check_windows(
+        self, join: ast.Join, left: nodes.Node, right: nodes.Node, *, keyed: bool
+    ) -> None:
+        """Rows of windowed sources meet where key and window are the same: start for TUMBLING and
+        HOPPING, both bounds for SESSION."""
+        if left.window is None or right.window is None:
+            windowed, plain = ("left", "right") if right.window is None else ("right", "left")
+            raise SemanticError(
+                f"the {windowed} side of the join is windowed and the {plain} side is not",
+                join.position,
+                hint="Join windowed sources with windowed sources.",
+            )
+        if (left.window.kind == "SESSION") != (right.window.kind == "SESSION"):
+            raise SemanticError(
+                f"a {left.window.kind} windowed source cannot be joined with one of"
+                f" {right.window.kind} windows",
+                join.position,
+                hint="SESSION windows join SESSION windows; TUMBLING and HOPPING join each other.",
+            )
+        if not keyed:
+            raise SemanticError(
+                "windowed sources can be joined on their keys only",
+                join.position,
+                hint="Another key needs another topic, and would lose the window.",
+            )
+        if left.is_table or right.is_table:
+            raise NotSupportedYetError("a join of a windowed table", join.position)
 
     def _sides(
         self, join: ast.Join, left: Built, right: Built
@@ -223,7 +252,9 @@ class RelationBuilder:
                 right_key.position or join.position,
                 hint=f"The key of {join.right.name} is {', '.join(c.name for c in table_key)}.",
             )
-        schema, visible, keys, synthetic = _combine(left, right, left_key, right_key, join.kind)
+        schema, visible, keys, synthetic = self._combine(
+            left, right, left_key, right_key, join.kind
+        )
         node = nodes.StreamTableJoin(
             schema=schema,
             is_table=False,
@@ -250,10 +281,13 @@ class RelationBuilder:
                 join.position,
                 hint="Add WITHIN 1 HOUR, or another time, before ON.",
             )
-        schema, visible, keys, synthetic = _combine(left, right, left_key, right_key, join.kind)
+        schema, visible, keys, synthetic = self._combine(
+            left, right, left_key, right_key, join.kind
+        )
         node = nodes.StreamStreamJoin(
             schema=schema,
             is_table=False,
+            window=left.node.window,
             left=left.node,
             right=right.node,
             kind=join.kind,
@@ -267,6 +301,41 @@ class RelationBuilder:
         )
         return Built(node, visible, keys, synthetic)
 
+    def _combine(
+        self,
+        left: Built,
+        right: Built,
+        left_key: typed.Expression,
+        right_key: typed.Expression,
+        kind: ast.JoinKind,
+    ) -> tuple[t.Schema, list[Visible], list[KeyNames], str | None]:
+        """Schema of a join: its key, then all columns of the left, then all of the right."""
+        equivalent: set[tuple[str | None, str]] = set()
+        if kind is not ast.JoinKind.FULL:
+            for side, expression in ((left, left_key), (right, right_key)):
+                if not isinstance(expression, typed.Column):
+                    continue
+                index = expression.index
+                name = next((v.source, v.name) for v in side.visible if v.index == index)
+                equivalent.add(name)
+                for names in side.keys:
+                    if name in names:
+                        equivalent |= names
+        columns = [*left.node.schema.columns, *right.node.schema.columns]
+        key_type = left_key.type
+        assert key_type is not None
+        synthetic = None if equivalent else synthetic_key(self.inputs.values())
+        key_name = synthetic or "JOIN_KEY"
+        schema = t.Schema.of([(key_name, key_type)], [(c.name, c.type) for c in columns])
+        shift = 1 + len(left.node.schema)
+        visible = [Visible(v.source, v.name, v.type, v.index + 1) for v in left.visible]
+        visible += [Visible(v.source, v.name, v.type, v.index + shift) for v in right.visible]
+        if synthetic is not None:
+            visible = [v for v in visible if v.source is not None]
+            visible.append(Visible(None, synthetic, key_type, 0))
+            return schema, visible, [frozenset({(None, synthetic)})], synthetic
+        return schema, visible, [frozenset(equivalent)], None
+
 
 def _is_key(side: Built, expression: typed.Expression) -> bool:
     return (
@@ -276,41 +345,10 @@ def _is_key(side: Built, expression: typed.Expression) -> bool:
     )
 
 
-def _combine(
-    left: Built,
-    right: Built,
-    left_key: typed.Expression,
-    right_key: typed.Expression,
-    kind: ast.JoinKind,
-) -> tuple[t.Schema, list[Visible], list[KeyNames], str | None]:
-    """Schema of a join: its key, then all columns of the left, then all of the right."""
-    equivalent: set[tuple[str | None, str]] = set()
-    if kind is not ast.JoinKind.FULL:
-        for side, expression in ((left, left_key), (right, right_key)):
-            if not isinstance(expression, typed.Column):
-                continue
-            index = expression.index
-            name = next((v.source, v.name) for v in side.visible if v.index == index)
-            equivalent.add(name)
-            for names in side.keys:
-                if name in names:
-                    equivalent |= names
-    columns = [*left.node.schema.columns, *right.node.schema.columns]
-    key_type = left_key.type
-    assert key_type is not None
-    synthetic = None if equivalent else _free_name({c.name for c in columns})
-    key_name = synthetic or "JOIN_KEY"
-    schema = t.Schema.of([(key_name, key_type)], [(c.name, c.type) for c in columns])
-    shift = 1 + len(left.node.schema)
-    visible = [Visible(v.source, v.name, v.type, v.index + 1) for v in left.visible]
-    visible += [Visible(v.source, v.name, v.type, v.index + shift) for v in right.visible]
-    if synthetic is not None:
-        visible.append(Visible(None, synthetic, key_type, 0))
-        return schema, visible, [frozenset({(None, synthetic)})], synthetic
-    return schema, visible, [frozenset(equivalent)], None
-
-
-def _free_name(taken: set[str]) -> str:
+def synthetic_key(inputs: Iterable[Input]) -> str:
+    """The name of a key that no column holds: ROWKEY, or the first of ROWKEY_1, ROWKEY_2, .. that
+    no source has."""
+    taken = {c.name for i in inputs for c in i.source.schema}
     name, number = "ROWKEY", 1
     while name in taken:
         name, number = f"ROWKEY_{number}", number + 1

@@ -163,7 +163,7 @@ class Expander:
             # The repartition of a join's result carries the row's pseudo columns along.
             pseudo = [n for n, _ in ROW_COLUMNS] if self.joined else []
             names = [n for n in names if n not in keys] + pseudo + keys
-        elif not self.persistent and item.source.window is not None:
+        elif item.source.window is not None and (self.joined or not self.persistent):
             names = (
                 [c.name for c in schema.key]
                 + ["WINDOWSTART", "WINDOWEND"]

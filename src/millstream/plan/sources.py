@@ -153,12 +153,6 @@ def _layouts(
         key_format = session.get(layouts.DEFAULT_KEY_FORMAT, "KAFKA").upper()
         if not schema.key:
             key_format = "NONE"
-    elif not schema.key and key_format != "NONE" and properties.text("KEY_FORMAT") is not None:
-        raise SemanticError(
-            f"a key format ({key_format}) is given, but there are no key columns",
-            where,
-            hint="Leave KEY_FORMAT out, or mark a column as KEY.",
-        )
     value_format = properties.format_of("VALUE") or session.get(layouts.DEFAULT_VALUE_FORMAT)
     if value_format is None:
         raise SemanticError(
