@@ -22,29 +22,30 @@ PANELS = (
     Panel(
         "Pages per minute",
         "PAGES_PER_MIN",
-        "SELECT USERID, WINDOWSTART, PAGES FROM PAGES_PER_MIN"
-        " ORDER BY WINDOWSTART DESC, PAGES DESC",
+        # Of the windows that hold the newest click, the one that began first: the last minute.
+        "SELECT USERID, WINDOWSTART, PAGES FROM PAGES_PER_MIN WHERE WINDOWSTART ="
+        " (SELECT MAX(WINDOWSTART) - 55000 FROM PAGES_PER_MIN) ORDER BY PAGES DESC, USERID",
         ("user", "minute from", "pages"),
     ),
     Panel(
         "User sessions",
         "CLICK_USER_SESSIONS",
         "SELECT USERNAME, WINDOWSTART, (WINDOWEND - WINDOWSTART) // 1000, EVENTS"
-        " FROM CLICK_USER_SESSIONS ORDER BY WINDOWEND DESC, EVENTS DESC",
+        " FROM CLICK_USER_SESSIONS ORDER BY WINDOWEND DESC, EVENTS DESC, USERNAME",
         ("user", "from", "seconds", "events"),
     ),
     Panel(
         "Error alerts",
         "ERRORS_PER_MIN_ALERT",
         "SELECT STATUS, WINDOWSTART, ERRORS FROM ERRORS_PER_MIN_ALERT"
-        " ORDER BY WINDOWSTART DESC, ERRORS DESC",
+        " ORDER BY WINDOWSTART DESC, ERRORS DESC, STATUS",
         ("status", "minute from", "errors"),
     ),
     Panel(
         "User activity",
         "USER_IP_ACTIVITY",
         "SELECT USERNAME, IP, CITY, COUNT FROM USER_IP_ACTIVITY"
-        " ORDER BY WINDOWSTART DESC, COUNT DESC",
+        " ORDER BY WINDOWSTART DESC, COUNT DESC, USERNAME",
         ("user", "ip", "city", "clicks"),
     ),
 )

@@ -177,7 +177,7 @@ def problem_lines(metrics: Metrics, width: int) -> list[Text]:
     lines: list[Text] = []
     for name, problem in problems(metrics):
         text = " ".join(f"{name}: {problem}".split())
-        wrapped = textwrap.wrap(text, width, max_lines=2, placeholder=" …") or [""]
+        wrapped = textwrap.wrap(text, width, max_lines=2, placeholder=" …", break_on_hyphens=False)
         lines.extend(Text(line, style="red") for line in wrapped)
     return lines
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from millstream.cli.messages import error_text
 from millstream.cli.protocol import Database
 from millstream.cli.tables import local_time
-from millstream.errors import MillstreamError
 
 REFRESH_S = 0.5
 # Reading takes at most a tenth of the time, however large a table grows.
@@ -80,10 +80,11 @@ def fetch(db: Database, panel: Panel, limit: int, before: PanelRows | None = Non
     old = before or PanelRows(panel)
     try:
         result = db.sql(f"{panel.query} LIMIT {limit}")
-    except MillstreamError as error:
-        return PanelRows(panel, old.columns, old.rows, error=error.message)
+        rows = result.rows()
+    except Exception as error:  # A panel that cannot be read must not end what it shows.
+        return PanelRows(panel, old.columns, old.rows, error=error_text(error).plain)
     times = {i for i, name in enumerate(result.columns) if name in panel.times}
-    rows = with_local_times(result.rows(), times)
+    rows = with_local_times(rows, times)
     known = set(map(repr, old.rows))
     changed = {i for i, row in enumerate(rows) if known and repr(row) not in known}
     return PanelRows(panel, panel.headings or list(result.columns), rows, changed, times)

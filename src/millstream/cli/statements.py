@@ -16,6 +16,8 @@ from millstream.cli.tables import print_rows
 from millstream.errors import MillstreamError, ParseError
 
 _EMIT_CHANGES = re.compile(r"\bEMIT\s+CHANGES\b", re.IGNORECASE)
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_REST = re.compile(r"\(|\bWITH\b|\bAS\b", re.IGNORECASE)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -46,12 +48,20 @@ def read_script(name: str) -> str:
 
 def print_outcome(console: Console, outcome: Outcome) -> None:
     """Tell a person what a statement did: its message, or the table that it gives."""
-    if outcome.message:
-        style = "dim" if outcome.skipped else ""
-        console.print(Text(outcome.message, style=style), soft_wrap=True)
+    if outcome.skipped:
+        told = f"{headline(outcome.statement)}: {outcome.message}"
+        console.print(Text(told, style="dim"), soft_wrap=True)
+    elif outcome.message:
+        console.print(Text(outcome.message), soft_wrap=True)
     if outcome.table is not None:
         print_rows(console, outcome.table.columns, outcome.table.rows)
         console.print()
+
+
+def headline(statement: str) -> str:
+    """A statement's beginning, which says what it is about: `CREATE STREAM clicks`."""
+    code = " ".join(_COMMENT.sub(" ", statement).split())
+    return _REST.split(code, maxsplit=1)[0].rstrip(" ;")
 
 
 def outcome_json(outcome: Outcome) -> str:

@@ -77,12 +77,20 @@ class FakeSubscription:
 
 
 @dataclass
+class FakeTable:
+    """What a statement shows."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+@dataclass
 class FakeOutcome:
     """What a statement did."""
 
     statement: str
     message: str = "done"
-    table: Any = None
+    table: FakeTable | None = None
     skipped: bool = False
 
 
