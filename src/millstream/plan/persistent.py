@@ -93,25 +93,8 @@ class Planner:
                 )
 
     def _plan(self, query: ast.Query, analysis: Analysis, sink: nodes.Sink) -> nodes.QueryPlan:
-        self._check_partitions(query, analysis)
         sources = tuple(i.source for i in analysis.inputs)
         return nodes.QueryPlan(analysis.root, sources, query.emit, query.limit, sink)
-
-    def _check_partitions(self, query: ast.Query, analysis: Analysis) -> None:
-        """Rows of one key meet only where both topics have the same number of partitions."""
-        for node in nodes.walk(analysis.root):
-            if not isinstance(node, nodes.StreamStreamJoin | nodes.StreamTableJoin):
-                continue
-            left, right = (nodes.sources_of(n)[0].source for n in (node.left, node.right))
-            counts = [self.partitions_of(s.topic) for s in (left, right)]
-            if None not in counts and counts[0] != counts[1]:
-                raise SemanticError(
-                    f"{left.name} has {counts[0]} partitions and {right.name} {counts[1]}:"
-                    " they cannot be joined",
-                    query.position,
-                    hint=f"Copy one of them WITH (PARTITIONS={counts[0]}) and PARTITION BY its"
-                    " key.",
-                )
 
     def _check_kind(self, statement: ast.CreateAsSelect, analysis: Analysis) -> None:
         gives = ast.SourceKind.TABLE if analysis.root.is_table else ast.SourceKind.STREAM
