@@ -35,9 +35,7 @@ class Evaluator:
             self._report(batch, evaluation, context)
         return results
 
-    def _report(
-        self, batch: Batch, evaluation: EvaluationContext, context: StepContext
-    ) -> None:
+    def _report(self, batch: Batch, evaluation: EvaluationContext, context: StepContext) -> None:
         nothing = is_null(batch.value_null, len(batch))
         for row, message in evaluation.reports:
             if not nothing[row]:
@@ -67,18 +65,19 @@ class FilterOperator(Stateless):
             visible &= ~batch.value_null
         if not self.is_table:
             return batch.where(visible)
-        if batch.old is None or batch.old_null is None:
+        if batch.old is None:
             return batch.where(visible)
         was_visible = self._was_visible(batch, context)
         return self._changes(batch, visible, was_visible)
 
     def _was_visible(self, batch: Batch, context: StepContext) -> np.ndarray:
-        assert batch.old is not None and batch.old_null is not None
-        if batch.old_null.all():
+        assert batch.old is not None
+        old_null = is_null(batch.old_null, len(batch))
+        if old_null.all():
             return np.zeros(len(batch), bool)
         quiet = replace(context, notes=[])
         (match,) = self._evaluator.evaluate([*batch.key_arrays, *batch.old], batch, quiet)
-        return np.asarray(arrow.true_mask(match) & ~batch.old_null)
+        return np.asarray(arrow.true_mask(match) & ~old_null)
 
     def _changes(self, batch: Batch, visible: np.ndarray, was_visible: np.ndarray) -> Batch:
         kept = batch.where(visible | was_visible)
@@ -86,16 +85,14 @@ class FilterOperator(Stateless):
         return replace(
             kept,
             value_null=mask_or_none(~visible[chosen]),
-            old_null=~was_visible[chosen],
+            old_null=mask_or_none(~was_visible[chosen]),
         )
 
 
 class ProjectOperator(Stateless):
     """Computes the columns of a result. Key columns are handed on as they are."""
 
-    def __init__(
-        self, name: str, schema: Schema, expressions: Sequence[typed.Expression]
-    ) -> None:
+    def __init__(self, name: str, schema: Schema, expressions: Sequence[typed.Expression]) -> None:
         self.name = name
         self.schema = schema
         self._evaluator = Evaluator(name, expressions)
@@ -195,9 +192,7 @@ class GroupOperator(Stateless):
         lost = keep & without_key
         if lost.any():
             first = int(batch.seq[np.flatnonzero(lost)[0]])
-            context.note(
-                self.name, "skipped", "the grouping key is null", first, int(lost.sum())
-            )
+            context.note(self.name, "skipped", "the grouping key is null", first, int(lost.sum()))
         keep &= ~without_key
         if not keep.all():
             rows = np.flatnonzero(keep)
@@ -247,7 +242,7 @@ class TableGroupOperator(Stateless):
 
     def step_signed(self, batch: Batch, context: StepContext) -> tuple[Batch, np.ndarray]:
         """Rows of key columns and arguments, and the sign of each."""
-        assert batch.old is not None and batch.old_null is not None
+        assert batch.old is not None
         rows = np.repeat(np.arange(len(batch)), 2)
         sign = np.tile(np.array([-1, 1], np.int8), len(batch))
         columns = [*batch.key_arrays, *batch.old]
@@ -261,7 +256,7 @@ class TableGroupOperator(Stateless):
             arrow.concat([b, a]).take(pa.array(index)) for b, a in zip(before, after, strict=True)
         ]
         present = np.empty(2 * len(batch), bool)
-        present[0::2] = ~batch.old_null
+        present[0::2] = ~is_null(batch.old_null, len(batch))
         present[1::2] = ~is_null(batch.value_null, len(batch))
         for key in arrays[: len(self.schema.key)]:
             if key.null_count:
