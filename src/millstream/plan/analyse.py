@@ -54,9 +54,16 @@ class Analyser:
     """Analyses one SELECT."""
 
     def __init__(
-        self, query: ast.Query, catalog: Catalog, registry: Registry, purpose: Purpose
+        self,
+        query: ast.Query,
+        catalog: Catalog,
+        registry: Registry,
+        purpose: Purpose,
+        *,
+        keys_as_projected: bool = False,
     ) -> None:
         self.query = query
+        self.keys_as_projected = keys_as_projected
         self.catalog = catalog
         self.registry = registry
         self.persistent = purpose is Purpose.PERSISTENT
@@ -299,7 +306,7 @@ class Analyser:
             return self._flat(node, [(i, e) for i, e, _ in values])
         key_columns = []
         expressions: list[typed.Expression] = []
-        for place, item in enumerate(keys):
+        for place, item in self._key_order(keys, values):
             column = node.schema.key[place]
             key_columns.append((item.name, column.type))
             expressions.append(typed.Column(type=column.type, index=place, name=column.name))
@@ -315,6 +322,15 @@ class Analyser:
             input=node,
             expressions=tuple(expressions + [e for _, e in rest]),
         )
+
+    def _key_order(
+        self, keys: list[Item], values: list[tuple[Item, typed.Expression, int | None]]
+    ) -> list[tuple[int, Item]]:
+        """The keys by place in the input's key, or, as ksqlDB's newer planner has them, in the
+        order of the projection."""
+        if not self.keys_as_projected or self.query.group_by or self.query.partition_by:
+            return list(enumerate(keys))
+        return [(place, keys[place]) for _, _, place in values if place is not None]
 
     def _flat(self, node: nodes.Node, values: list[tuple[Item, typed.Expression]]) -> nodes.Node:
         """A projection for readers: every item a column; the key stays in front, unnamed."""

@@ -25,6 +25,7 @@ _STRUCTURED_STATE = frozenset(
 """Aggregates whose intermediate value is a STRUCT in ksqlDB."""
 SINK_PARTITIONS = "ksql.sink.partitions"
 SINK_REPLICAS = "ksql.sink.replicas"
+NEW_PLANNER = "ksql.new.query.planner.enabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,13 @@ class Planner:
         return self._plan(statement.query, replace(analysis, root=root), sink)
 
     def _analyse(self, query: ast.Query) -> Analysis:
-        analyser = Analyser(query, self.catalog, self.registry, Purpose.PERSISTENT)
+        analyser = Analyser(
+            query,
+            self.catalog,
+            self.registry,
+            Purpose.PERSISTENT,
+            keys_as_projected=self.session.get(NEW_PLANNER, "false").lower() == "true",
+        )
         analysis = analyser.analyse()
         self._check_partitions(analysis)
         return analysis
