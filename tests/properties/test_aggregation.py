@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.columns.batch import Batch
+from millstream.engine.operators import aggregate_windowed
 from millstream.engine.operators.aggregate import AggregateOperator
+from millstream.engine.operators.aggregate_panes import reduce_panes
 from millstream.engine.operators.base import Emission, StepContext
 from millstream.engine.operators.table_aggregate import TableAggregateOperator
 from millstream.engine.operators.windows import AggregateSpec, WindowKind, WindowSpec
@@ -280,6 +282,63 @@ def test_aggregating_a_table_equals_the_oracle(
     assert {r[1][0]: r[3:5] for r in changes(operator.rows())} == {
         k: (newest, oracle.results(states)) for k, (states, newest) in oracle.groups.items()
     }
+
+
+def _many(seed: int, count: int, disorder: int) -> tuple[list[Row], list[int], list[int]]:
+    rng = np.random.default_rng(seed)
+    times = np.maximum(0, np.cumsum(rng.integers(0, 2, count)) - rng.integers(0, disorder, count))
+    some = [
+        (
+            "abc"[rng.integers(0, 3)],
+            int(rng.integers(-5, 5)) if rng.random() < 0.8 else None,
+            int(rng.integers(-5, 5)) * 2**60,
+            float(rng.normal()) if rng.random() < 0.8 else None,
+            None,
+        )
+        for _ in range(count)
+    ]
+    return some, times.tolist(), [ord(r[0]) % 2 for r in some]
+
+
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([1, 20, 60]),
+    st.sampled_from([0, 15, 1000]),
+    st.sampled_from([EXACT, COLUMNAR, [("COUNT", ())]]),
+    st.sampled_from([30, 35, 20]),
+)
+def test_many_rows_of_hopping_windows_equal_the_oracle(
+    seed: int,
+    disorder: int,
+    grace: int,
+    which: list[tuple[str, tuple[int, ...]]],
+    size: int,
+) -> None:
+    window = WindowSpec(WindowKind.HOPPING, size, 10, grace, size + grace)
+    some, times, partitions = _many(seed, 260, disorder)
+    data = (some, times, partitions, [100, 110, 260])
+    expected, oracle = _expected(spec_of(which, window), data)
+    operator = AggregateOperator("aggregate", STORE, spec_of(which, window))
+    context = StepContext(LAST)
+    for part, batch in zip(expected, _batches(data), strict=True):
+        assert changes(operator.step(batch, context)) == coalesced(part)
+    assert _count(context, "late") == oracle.late
+
+
+def test_few_keys_in_open_windows_go_by_pane(monkeypatch: pytest.MonkeyPatch) -> None:
+    reduced = []
+
+    def spy(*arguments: Any) -> Any:
+        reduced.append(reduce_panes(*arguments))
+        return reduced[-1]
+
+    monkeypatch.setattr(aggregate_windowed, "reduce_panes", spy)
+    window = WindowSpec(WindowKind.HOPPING, 30, 10, 1000, 1030)
+    operator = AggregateOperator("aggregate", STORE, spec_of(EXACT, window))
+    operator.step(batch_of(KEY, VALUE, *_many(1, 200, 20)), StepContext(LAST))
+    assert len(reduced) == 1
+    assert reduced[0] is not None
+    assert len(reduced[0].ids) < 100
 
 
 @given(inputs(), windows)

@@ -23,28 +23,31 @@ from millstream.engine.operators.aggregate_output import (
     row_by_row,
     table_rows,
 )
-from millstream.engine.operators.base import Emission, StepContext, StreamTimes
+from millstream.engine.operators.aggregate_panes import reduce_panes
+from millstream.engine.operators.base import Emission, StepContext
 from millstream.engine.operators.final import WindowClosing
 from millstream.engine.operators.windows import AggregateSpec, WindowSpec, windows_of
 from millstream.engine.state.pages import StoredKeys
 from millstream.engine.state.slots import Rows, joined_rows
+from millstream.engine.state.times import PartitionTimes
 from millstream.engine.state.windowed import Located, WindowedState
 from millstream.functions.aggregates.kernels import States
 from millstream.store.interfaces import Commit, StoreId, View
 
 _MOST_WINDOWS_PER_SEGMENT = 64
 _SEGMENTS_PER_RETENTION = 64
+_FEW_ROWS = 64
 
 
 @dataclass(slots=True)
 class Expanded:
     """Rows in the windows that take them, in order of row and then window.
 
-    `row` is the index in the batch, `start` the window's start.
+    `row` is the index in the batch, `number` the window's.
     """
 
     row: np.ndarray
-    start: np.ndarray
+    number: np.ndarray
 
 
 @dataclass(slots=True)
@@ -52,7 +55,7 @@ class Updated:
     """What a batch did to its groups (a key in a window): rows before and after."""
 
     located: Located
-    start: np.ndarray
+    number: np.ndarray
     before: Rows
     states: list[States]
     rowtime: np.ndarray
@@ -68,8 +71,8 @@ class WindowedAggregation:
         self.calls = AggregateCalls(spec)
         self.keys = StoredKeys([c.type for c in spec.key], store)
         self.state = WindowedState(store, self.calls.kernels, _windows_per_segment(window))
-        self.times = StreamTimes()
-        self.observed = StreamTimes()
+        self.times = PartitionTimes()
+        self.observed = PartitionTimes()
         self.closing = WindowClosing(name, window)
         self._store = store
 
@@ -82,6 +85,10 @@ class WindowedAggregation:
         if context.row_wise and len(batch) > 1:
             return row_by_row(batch, context, self.step)
         stream_time = self.times.observe(batch.rowtime, batch.partition)
+        if self._can_combine(batch, stream_time, context):
+            output = self._step_panes(batch)
+            if output is not None:
+                return output
         expanded = self._open_windows(batch, stream_time, context)
         if self.spec.final:
             return self._step_final(batch, expanded, stream_time, context)
@@ -93,18 +100,19 @@ class WindowedAggregation:
             output = self._step_last(batch, expanded, ids, values, context)
         else:
             output = self._step_all(batch, expanded, ids, values, context)
-        self._observe(batch, expanded)
+        self._observe(batch.partition, expanded.row, expanded.number)
         self._expire()
         return output
 
     def _open_windows(
         self, batch: Batch, stream_time: np.ndarray, context: StepContext
     ) -> Expanded:
-        row, start = windows_of(batch.rowtime, self.window)
-        closed = start + (self.window.size_ms + self.window.grace_ms) <= stream_time[row]
+        row, number = windows_of(batch.rowtime, self.window)
+        window = self.window
+        closed = number * window.advance_ms <= (stream_time - window.size_ms - window.grace_ms)[row]
         late = int(np.count_nonzero(closed))
         if late == 0:
-            return Expanded(row, start)
+            return Expanded(row, number)
         first = int(row[np.argmax(closed)])
         context.note(
             self.name,
@@ -113,7 +121,7 @@ class WindowedAggregation:
             int(batch.seq[first]),
             late,
         )
-        return Expanded(row[~closed], start[~closed])
+        return Expanded(row[~closed], number[~closed])
 
     def _step_all(
         self,
@@ -139,7 +147,7 @@ class WindowedAggregation:
         return self._changes(
             batch,
             expanded.row,
-            expanded.start,
+            expanded.number,
             take_states(every, back),
             times[back],
             take_states(old, back),
@@ -161,7 +169,7 @@ class WindowedAggregation:
         return self._changes(
             batch,
             expanded.row[place[by_place]],
-            group.start[by_place],
+            group.number[by_place],
             take_states(group.states, by_place),
             group.rowtime[by_place],
             take_states(group.before.states, by_place),
@@ -171,7 +179,8 @@ class WindowedAggregation:
     def _step_final(
         self, batch: Batch, expanded: Expanded, stream_time: np.ndarray, context: StepContext
     ) -> Batch:
-        observed = self.closing.observed(batch, expanded.row, expanded.start, self.observed)
+        started = expanded.number * self.window.advance_ms
+        observed = self.closing.observed(batch, expanded.row, started, self.observed)
         if len(expanded.row):
             ids = self.keys.ids(batch.key_arrays, batch.partition)
             values = self.calls.prepare(batch, context.row_wise)
@@ -181,27 +190,81 @@ class WindowedAggregation:
             self._final_rows(batch, partition, rows, stream_time, observed, context)
             for partition, rows in per_partition(batch.partition)
         ]
-        self._observe(batch, expanded)
+        self._observe(batch.partition, expanded.row, expanded.number)
         self._expire()
         if len(closed) == 1:
             return closed[0]
         joined = concat(closed)
         return joined.take(np.argsort(joined.order, kind="stable"))
 
+    # --- panes --------------------------------------------------------------------------------
+
+    def _can_combine(self, batch: Batch, stream_time: np.ndarray, context: StepContext) -> bool:
+        """Whether rows may be reduced by pane before they are spread over windows.
+
+        Only the last results are wanted, states combine exactly, all rows of a pane share their
+        windows, and all these are open.
+        """
+        window = self.window
+        if (
+            context.emission is not Emission.LAST
+            or context.row_wise
+            or self.spec.final
+            or window.size_ms < 3 * window.advance_ms
+            or window.size_ms % window.advance_ms
+            or len(batch) < _FEW_ROWS
+            or not self.calls.exact
+        ):
+            return False
+        # Each window of a row ends after the row, so this much settles most batches.
+        if (batch.rowtime > stream_time - window.grace_ms).all():
+            return True
+        oldest = np.maximum(batch.rowtime // window.advance_ms * window.advance_ms, 0)
+        ends = np.maximum(oldest - window.size_ms + window.advance_ms, 0) + window.size_ms
+        return bool((ends + window.grace_ms > stream_time).all())
+
+    def _step_panes(self, batch: Batch) -> Batch | None:
+        """The last results by way of panes; None where there are too many to gain anything."""
+        ids = self.keys.ids(batch.key_arrays, batch.partition)
+        panes = reduce_panes(batch, ids, self.calls, self.window.advance_ms)
+        if panes is None:
+            return None
+        expanded = Expanded(*windows_of(panes.start, self.window))
+        segments = self._group(panes.ids, expanded)
+        group = self._before(panes.ids, expanded, segments)
+        source = expanded.row[segments.order]
+        parts = take_states(panes.states, source)
+        group.states = self.calls.combine(group.before.states, parts, segments)
+        group.rowtime = sg.segment_max(group.before.rowtime, panes.rowtime[source], segments)
+        self._store_group(group)
+        last_row = np.maximum.reduceat(panes.last_row[source], segments.starts)
+        order = np.lexsort((group.number, last_row))
+        self._observe(batch.partition, panes.last_row[expanded.row], expanded.number)
+        self._expire()
+        return self._changes(
+            batch,
+            last_row[order],
+            group.number[order],
+            take_states(group.states, order),
+            group.rowtime[order],
+            take_states(group.before.states, order),
+            ~group.before.live[order],
+        )
+
     # --- pieces -------------------------------------------------------------------------------
 
     def _group(self, ids: np.ndarray, expanded: Expanded) -> Segments:
-        number = expanded.start // self.window.advance_ms
+        number = expanded.number
         low = int(number.min())
         count = int(number.max()) - low + 1
         return sg.by_code(ids[expanded.row] * count + (number - low))
 
     def _before(self, ids: np.ndarray, expanded: Expanded, segments: Segments) -> Updated:
         heads = segments.order[segments.starts]
-        keys, start = ids[expanded.row[heads]], expanded.start[heads]
-        located = self.state.locate(keys, start // self.window.advance_ms)
+        number = expanded.number[heads]
+        located = self.state.locate(ids[expanded.row[heads]], number)
         before = self.state.gather(located)
-        return Updated(located, start, before, before.states, before.rowtime)
+        return Updated(located, number, before, before.states, before.rowtime)
 
     def _reduce(
         self,
@@ -222,20 +285,21 @@ class WindowedAggregation:
         return group
 
     def _store_group(self, group: Updated) -> None:
-        live = np.ones(len(group.start), bool)
+        live = np.ones(len(group.number), bool)
         self.state.scatter(group.located, Rows(group.states, group.rowtime, live, []))
 
     def _changes(
         self,
         batch: Batch,
         trigger: np.ndarray,
-        start: np.ndarray,
+        number: np.ndarray,
         new: list[States],
         rowtime: np.ndarray,
         old: list[States],
         absent: np.ndarray,
     ) -> Batch:
         index = pa.array(trigger)
+        start = number * self.window.advance_ms
         return batch.derive(
             trigger,
             self.spec.output,
@@ -247,18 +311,20 @@ class WindowedAggregation:
             old_null=mask_or_none(absent),
         )
 
-    def _observe(self, batch: Batch, expanded: Expanded) -> None:
+    def _observe(self, partition: np.ndarray, row: np.ndarray, number: np.ndarray) -> None:
         """Writing a window moves its partition's store to the window's start."""
-        if len(expanded.row):
-            self.observed.observe(expanded.start, batch.partition[expanded.row])
+        if len(row) == 0:
+            return
+        for one, rows in per_partition(partition):
+            some = number if rows is None else number[partition[row] == one]
+            if len(some):
+                self.observed.advance(one, int(some.max()) * self.window.advance_ms)
 
     def _expire(self) -> None:
         """Forget segments that no partition can see any more."""
-        known = [self.observed.get(int(p)) for p in self.observed.dump()]
-        if known:
-            oldest = min(known) - self.window.kept_ms
-            if oldest > 0:
-                self.state.drop_before(oldest // self.window.advance_ms)
+        oldest = self.observed.oldest() - self.window.kept_ms
+        if oldest > 0:
+            self.state.drop_before(oldest // self.window.advance_ms)
 
     # --- final results ------------------------------------------------------------------------
 

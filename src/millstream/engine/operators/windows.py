@@ -62,16 +62,19 @@ class AggregateSpec:
 
 
 def windows_of(rowtime: np.ndarray, window: WindowSpec) -> tuple[np.ndarray, np.ndarray]:
-    """The windows that each row falls into: row numbers and window starts, oldest window first.
+    """The windows that each row falls into: row indices and window numbers, oldest window first.
 
-    Windows are aligned to the epoch and hold [start, start + size).
+    Windows are aligned to the epoch: number n holds [n * advance, n * advance + size).
     """
     size, advance = window.size_ms, window.advance_ms
-    first = np.maximum(0, (rowtime - size + advance) // advance * advance)
     if size == advance:
-        return np.arange(len(rowtime)), first
-    count = (rowtime - first) // advance + 1
-    row = np.repeat(np.arange(len(rowtime)), count)
-    before = np.cumsum(count) - count
-    step = np.arange(len(row)) - np.repeat(before, count)
-    return row, first[row] + step * advance
+        return np.arange(len(rowtime)), rowtime // advance
+    first = np.maximum(0, (rowtime - size + advance) // advance)
+    count = rowtime // advance - first + 1
+    most = int(count.max(initial=0))
+    row = np.repeat(np.arange(len(rowtime)), most)
+    number = (first[:, None] + np.arange(most)).ravel()
+    if int(count.min(initial=most)) == most:
+        return row, number
+    inside = (np.arange(most) < count[:, None]).ravel()
+    return row[inside], number[inside]
