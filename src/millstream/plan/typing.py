@@ -80,8 +80,6 @@ def convert(expression: typed.Expression, target: t.SqlType) -> typed.Expression
     """The expression as `target`, where the conversion is implicit; SemanticError otherwise."""
     if expression.type is None or expression.type == target:
         return coerce(expression, target)
-    if isinstance(expression, typed.Literal):
-        return coerce(expression, target)
     if common_of(expression.type, target) != target:
         raise SemanticError(
             f"{expression.type} does not convert to {target} here",
