@@ -106,8 +106,13 @@ class SinkWorker:
 
     @property
     def state(self) -> ConnectorState:
-        """How it is doing."""
-        return self._state
+        """How it is doing; a pause or resume that was asked for counts at once."""
+        with self._condition:
+            if self._wish.pause and self._state is ConnectorState.RUNNING:
+                return ConnectorState.PAUSED
+            if self._wish.changed and not self._wish.pause:
+                return ConnectorState.RUNNING
+            return self._state
 
     @property
     def message(self) -> str | None:

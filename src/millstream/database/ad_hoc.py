@@ -17,6 +17,7 @@ from millstream.database.result import Result
 from millstream.errors import ExecutionError, ParseError
 from millstream.plan import nodes
 from millstream.plan.scope import pseudo_columns
+from millstream.store.interfaces import View
 from millstream.types import Schema
 
 if TYPE_CHECKING:
@@ -29,15 +30,17 @@ def ask(database: Database, text: str, error: ParseError | None) -> Result:
     """Let DuckDB answer. `error` is what our own parser said: it is raised where the text names
     no stream or table, because then it is the better message."""
     words = {w.upper() for w in _WORD.findall(text)}
-    names = [n for n in database.catalog.sources if n.upper() in words]
-    if not names and error is not None:
-        raise error
+    with database.snapshot() as view:
+        names = [n for n in database.catalog.sources if n.upper() in words]
+        if not names and error is not None:
+            raise error
+        tables = {name: _table(database, view, name) for name in names}
     connection = duckdb.connect()
     try:
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
-        for name in names:
-            connection.register(name, _table(database, name))
+        for name, table in tables.items():
+            connection.register(name, table)
         found = connection.sql(text).to_arrow_table()
     except duckdb.Error as problem:
         raise ExecutionError(_sentence(problem)) from problem
@@ -47,7 +50,7 @@ def ask(database: Database, text: str, error: ParseError | None) -> Result:
     return Result(list(found.column_names), [], arrays)
 
 
-def _table(database: Database, name: str) -> pa.Table:
+def _table(database: Database, view: View, name: str) -> pa.Table:
     """All rows of a source with its key, value and pseudo columns."""
     source = database.catalog.source(name)
     columns = [(c.name, c.type) for c in (*source.schema.key, *source.schema.value)]
@@ -63,8 +66,7 @@ def _table(database: Database, name: str) -> pa.Table:
         alias=name,
         columns=tuple(n for n, _ in columns),
     )
-    with database.engine.lock:
-        batch = source_batch(database, read, None)
+    batch = source_batch(database, view, read, None)
     arrays = [arrow.presentable(a, x) for a, (_, x) in zip(batch.arrays, columns, strict=True)]
     return pa.Table.from_arrays(arrays, names=[n for n, _ in columns])
 

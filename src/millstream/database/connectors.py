@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from millstream.catalog.catalog import Catalog
 from millstream.catalog.model import ConnectorInfo
 from millstream.clock import Clock
-from millstream.connect.base import ConnectorError, Poll, Rejected, Sink, Source
+from millstream.connect.base import Poll, Rejected, Sink, Source
 from millstream.connect.registry import find_class
 from millstream.connect.runtime import ConnectorState, SourceRunner, owner_of, trace_sentence
 from millstream.connect.sink_worker import SinkWorker
@@ -29,15 +30,23 @@ LogNotes = Callable[[Commit, list[LoggedNote]], None]
 
 @dataclass(slots=True)
 class Running:
-    """A connector that exists: one of the two is set where it could be made."""
+    """A connector that exists: one of the two is set where it could be made.
+
+    `info` says what was asked of it, RUNNING or PAUSED; `stored` is what the catalogue says.
+    """
 
     info: ConnectorInfo
+    stored: ConnectorInfo
     source: SourceRunner | None = None
     sink: SinkWorker | None = None
+    problem: str | None = None
+    """Why it could not be made."""
 
     @property
     def state(self) -> str:
         """RUNNING, PAUSED or FAILED."""
+        if self.problem is not None:
+            return str(ConnectorState.FAILED)
         part = self.source or self.sink
         return self.info.state if part is None else str(part.state)
 
@@ -45,11 +54,18 @@ class Running:
     def message(self) -> str | None:
         """Why it failed, or what it waits for."""
         part = self.source or self.sink
-        return self.info.message if part is None else part.message
+        return self.problem if part is None else part.message
+
+    def current(self) -> ConnectorInfo:
+        """What the catalogue should say: a failure, else what was asked of it."""
+        failed = self.state == str(ConnectorState.FAILED)
+        state = str(ConnectorState.FAILED) if failed else self.info.state
+        return replace(self.info, state=state, message=self.message)
 
 
 class ConnectorHost:
-    """All connectors. `change` runs a function in a commit of its own, on any thread."""
+    """All connectors. `change` runs a function in a commit of its own, on any thread; `save`
+    writes into the catalogue how a connector fares, if it is still there."""
 
     def __init__(
         self,
@@ -57,40 +73,56 @@ class ConnectorHost:
         clock: Clock,
         *,
         change: Callable[[Callable[[Commit], None]], None],
+        save: Callable[[Running], None],
         log: LogNotes,
         wake: Callable[[], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._change = change
+        self._save = save
         self._log = log
         self._wake = wake
         self._running: dict[str, Running] = {}
 
     # --- life --------------------------------------------------------------------------------
 
-    def start(self, info: ConnectorInfo, position: dict[str, Any]) -> Running:
-        """Make a connector and let it run; where it cannot be made it is FAILED and says why."""
-        running = Running(info)
+    def start(self, info: ConnectorInfo, position: dict[str, Any] | None) -> Running:
+        """Make a connector and let it run, or wait where it is PAUSED; where it cannot be made it
+        is FAILED and says why. A source that never ran (no position) gets its topics now."""
+        paused = info.state == str(ConnectorState.PAUSED)
+        wish = ConnectorState.PAUSED if paused else ConnectorState.RUNNING
+        running = Running(replace(info, state=str(wish), message=None), stored=info)
         self._running[info.name] = running
         try:
-            cls = find_class(info.options["connector.class"])
-            made = cls.create(info.name, info.options, position, self._clock)
+            made = self._make(info, position or {})
         except MillstreamError as error:
-            running.info = replace(
-                info, state=str(ConnectorState.FAILED), message=trace_sentence(error)
-            )
+            running.problem = trace_sentence(error)
+            self.save_states()
             return running
-        paused = info.state == str(ConnectorState.PAUSED)
         if info.direction == "SOURCE":
-            state = ConnectorState.PAUSED if paused else ConnectorState.RUNNING
-            running.source = SourceRunner(
-                info.id, info.name, cast(Source, made), clock=self._clock, state=state
-            )
+            source = cast(Source, made)
+            if position is None:
+                self._make_topics(info, source)
+            running.source = SourceRunner(info.id, info.name, source, clock=self._clock, state=wish)
         else:
             running.sink = self._worker(running, cast(Sink, made), paused=paused)
             running.sink.start()
+        self.save_states()
         return running
+
+    def _make(self, info: ConnectorInfo, position: dict[str, Any]) -> Source | Sink:
+        cls = find_class(info.options["connector.class"])
+        return cls.create(info.name, info.options, position, self._clock)
+
+    def _make_topics(self, info: ConnectorInfo, source: Source) -> None:
+        def write(commit: Commit) -> None:
+            for name in source.topics():
+                if commit.topic(name) is None:
+                    commit.create_topic(name, 1)
+            commit.put_entry(POSITION, info.id, {})
+
+        self._change(write)
 
     def _worker(self, running: Running, sink: Sink, *, paused: bool) -> SinkWorker:
         info = running.info
@@ -106,6 +138,7 @@ class ConnectorHost:
             self._change(lambda commit: self._log(commit, notes))
 
         def on_state(state: str, message: str | None) -> None:
+            self._keep(running)
             self._wake()
 
         return SinkWorker(
@@ -131,47 +164,86 @@ class ConnectorHost:
         """All connectors, oldest first."""
         return list(self._running.values())
 
-    def stop(self, name: str) -> None:
-        """End a connector and forget it."""
-        running = self._running.pop(name, None)
-        if running is None:
-            return
-        if running.source is not None:
-            running.source.close()
-        if running.sink is not None:
+    def stop(self, name: str, lock: AbstractContextManager[object]) -> None:
+        """End a connector and forget it. `lock` keeps the engine's loop from polling a source
+        while it is closed; a sink may need it to finish what is under way."""
+        with lock:
+            running = self._running.pop(name, None)
+            if running is not None and running.source is not None:
+                running.source.close()
+        if running is not None and running.sink is not None:
             running.sink.stop()
 
-    def stop_all(self) -> None:
+    def stop_all(self, lock: AbstractContextManager[object]) -> None:
         """End all connectors."""
         for name in list(self._running):
-            self.stop(name)
+            self.stop(name, lock)
 
-    def pause(self, name: str) -> None:
+    def pause(self, name: str) -> Running:
         """Stop a connector until it is resumed."""
         running = self._running[name]
+        running.info = replace(running.info, state=str(ConnectorState.PAUSED))
         if running.source is not None:
             running.source.pause()
         if running.sink is not None:
             running.sink.pause()
+        self._keep(running)
+        return running
 
-    def resume(self, name: str, position: dict[str, Any]) -> Running:
-        """Go on after a pause or a failure; one that could not be made is tried again."""
+    def resume(self, name: str, position: dict[str, Any] | None) -> Running:
+        """Go on after a pause or a failure; one that could not be made is tried again, and a
+        source that failed goes on at its stored position."""
         running = self._running[name]
+        running.info = replace(running.info, state=str(ConnectorState.RUNNING))
         if running.source is None and running.sink is None:
-            info = replace(running.info, state=str(ConnectorState.RUNNING), message=None)
-            return self.start(info, position)
-        if running.source is not None:
-            running.source.resume()
+            return self.start(replace(running.info, message=running.problem), position)
+        source = running.source
+        if source is not None and (
+            source.state is not ConnectorState.FAILED or self._make_again(running, position or {})
+        ):
+            source.resume()
         if running.sink is not None:
             running.sink.resume()
+        self._keep(running)
         return running
+
+    def _make_again(self, running: Running, position: dict[str, Any]) -> bool:
+        """Put a new source at a stored position in the place of one that is ahead of it."""
+        assert running.source is not None
+        try:
+            made = self._make(running.info, position)
+        except MillstreamError as error:
+            running.source.fail(trace_sentence(error))
+            return False
+        running.source.replace(cast(Source, made))
+        return True
+
+    def topic_dropped(self, topic: str) -> None:
+        """Sources that write the topic have nowhere to write any more: they fail."""
+        for running in self.all():
+            if running.source is not None and topic in running.source.source.topics():
+                self._lose_topic(running, topic)
+                self._keep(running)
+
+    def _lose_topic(self, running: Running, topic: str) -> None:
+        assert running.source is not None
+        running.source.fail(f"Topic {topic} was dropped; drop the connector, too.")
+
+    def save_states(self) -> None:
+        """Write how connectors fare into the catalogue, where that has changed."""
+        for running in self.all():
+            self._keep(running)
+
+    def _keep(self, running: Running) -> None:
+        if running.current() != running.stored and self._running.get(running.info.name) is running:
+            self._save(running)
 
     # --- the engine's loop -----------------------------------------------------------------------
 
     def feeds(self, max_rows: int) -> list[Feed]:
         """What running sources have now, each as a feed for the next commit."""
         found: list[Feed] = []
-        for running in self._running.values():
+        for running in self.all():
             runner = running.source
             if runner is None:
                 continue
@@ -182,15 +254,15 @@ class ConnectorHost:
 
     def _feed(self, running: Running, poll: Poll) -> Feed:
         def feed(commit: Commit) -> int:
+            topics = {r.topic: commit.topic(r.topic) for r in poll.records}
+            for name, topic in topics.items():
+                if topic is None:
+                    self._lose_topic(running, name)
+                    return 0
             rows = 0
             for records in poll.records:
-                topic = commit.topic(records.topic)
-                if topic is None:
-                    assert running.source is not None
-                    running.source.fail(
-                        f"Topic {records.topic} was dropped; drop the connector, too."
-                    )
-                    return rows
+                topic = topics[records.topic]
+                assert topic is not None
                 append_outside(
                     commit, topic, RawPart(records.key), RawPart(records.value), records.rowtime
                 )
@@ -204,18 +276,14 @@ class ConnectorHost:
 
     def due_in_ms(self) -> int | None:
         """In how many ms a source may have something; None: none will by itself."""
-        due = [
-            d
-            for r in self._running.values()
-            if r.source and (d := r.source.due_in_ms()) is not None
-        ]
+        due = [d for r in self.all() if r.source and (d := r.source.due_in_ms()) is not None]
         return min(due) if due else None
 
     def unbounded(self) -> list[str]:
         """The names of running sources that never end."""
         return [
             r.info.name
-            for r in self._running.values()
+            for r in self.all()
             if r.source is not None
             and r.source.state is ConnectorState.RUNNING
             and not r.source.finished
@@ -224,44 +292,25 @@ class ConnectorHost:
 
     def restore(self, positions: dict[int, dict[str, Any]]) -> None:
         """After a failed commit: make every source anew where the last commit left it."""
-        for running in self._running.values():
-            if running.source is None:
-                continue
-            cls = find_class(running.info.options["connector.class"])
-            position = positions.get(running.info.id, {})
-            try:
-                made = cls.create(running.info.name, running.info.options, position, self._clock)
-            except MillstreamError as error:
-                running.source.fail(trace_sentence(error))
-                continue
-            running.source.replace(cast(Source, made))
+        for running in self.all():
+            if running.source is not None:
+                self._make_again(running, positions.get(running.info.id, {}))
+
+    def delivered(self) -> bool:
+        """Whether running sinks have delivered all they know of."""
+        return all(r.sink.idle for r in self.all() if r.sink is not None)
 
     def notify(self) -> None:
         """Tell sinks that there is news."""
-        for running in self._running.values():
+        for running in self.all():
             if running.sink is not None:
                 running.sink.notify()
-
-
-def source_topics(info: ConnectorInfo, clock: Clock) -> list[str]:
-    """The topics that a source connector writes; none where it cannot be made."""
-    if info.direction != "SOURCE":
-        return []
-    try:
-        cls = find_class(info.options["connector.class"])
-        source = cast(Source, cls.create(info.name, info.options, {}, clock))
-    except ConnectorError:
-        return []
-    try:
-        return list(source.topics())
-    finally:
-        source.close()
 
 
 def start_all(host: ConnectorHost, catalog: Catalog, positions: dict[int, dict[str, Any]]) -> None:
     """Start every connector of a catalogue at its stored position."""
     for info in catalog.connectors.values():
-        host.start(info, positions.get(info.id, {}))
+        host.start(info, positions.get(info.id))
 
 
 def _rejected_note(connector: str, rejected: Rejected) -> LoggedNote:

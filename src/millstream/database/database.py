@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 from millstream.catalog.catalog import Catalog
-from millstream.catalog.model import QueryInfo
-from millstream.catalog.persistence import load_catalog, save_query, save_source
+from millstream.catalog.model import QueryInfo, Source
+from millstream.catalog.persistence import load_catalog, save_connector, save_query, save_source
 from millstream.clock import Clock, SystemClock
 from millstream.config import normalised
 from millstream.connect.runtime import trace_sentence
 from millstream.database import processing_log
-from millstream.database.connectors import POSITION, ConnectorHost, start_all
+from millstream.database.connectors import POSITION, ConnectorHost, Running, start_all
 from millstream.database.loop import EngineLoop
 from millstream.database.metrics import Metrics, RateMeter, measure
 from millstream.database.outcome import Outcome
@@ -29,7 +30,7 @@ from millstream.plan.nodes import QueryPlan
 from millstream.plan.persistent import Planner
 from millstream.sql import ast
 from millstream.sql.script import Parsed, iter_script, parse_statement
-from millstream.store.interfaces import Commit, Store, Topic
+from millstream.store.interfaces import Commit, Store, Topic, View
 from millstream.store.open import open_store
 
 
@@ -62,10 +63,17 @@ class Database:
             max_rows=max_rows,
         )
         self.connectors = ConnectorHost(
-            store, self.clock, change=self._change, log=self.log, wake=self.engine.announce
+            store,
+            self.clock,
+            change=self._change,
+            save=self._save_connector,
+            log=self.log,
+            wake=self.engine.announce,
         )
+        self.engine.listeners.append(self.connectors.notify)
         self._loop = EngineLoop(self)
         self._closed = False
+        self._statements = threading.RLock()
         self.meter = RateMeter()
         self._open()
 
@@ -126,7 +134,7 @@ class Database:
             return
         self._closed = True
         self._loop.stop()
-        self.connectors.stop_all()
+        self.connectors.stop_all(self.engine.lock)
         self.engine.announce()
         self.store.close()
 
@@ -181,8 +189,12 @@ class Database:
         """Run one statement."""
         from millstream.database.statements import handle
 
+        self.refresh()
+        reads_only = isinstance(parsed.statement, ast.Select | ast.PrintTopic)
         try:
-            return handle(self, parsed, skip_existing=skip_existing)
+            # What a statement found in the catalogue must hold until it has changed it.
+            with nullcontext() if reads_only else self._statements:
+                return handle(self, parsed, skip_existing=skip_existing)
         except SqlError as error:
             if error.position is None:
                 error.position = parsed.position
@@ -243,6 +255,16 @@ class Database:
         """One commit: what connectors have now, and every query a step further."""
         return self._loop.step()
 
+    def idle(self) -> bool:
+        """Whether nothing is left to do before something comes from outside: sources have ended
+        or do not run, queries have read all, running sinks have delivered all."""
+        # In this order: each commits, and tells the next, before it can be seen to be done.
+        return (
+            self.connectors.due_in_ms() is None
+            and self.engine.idle()
+            and self.connectors.delivered()
+        )
+
     def metrics(self) -> Metrics:
         """How much has been done, and how queries and connectors fare."""
         return measure(self)
@@ -269,6 +291,15 @@ class Database:
         with self.engine.lock, self.store.begin() as commit:
             write(commit)
             commit.commit()
+
+    def _save_connector(self, running: Running) -> None:
+        with self.engine.lock:
+            if running.info.name not in self.catalog.connectors:
+                return
+            with self.change() as (commit, catalog):
+                info = running.stored = running.current()
+                catalog.connectors[info.name] = info
+                save_connector(commit, info)
 
     def session(self) -> dict[str, str]:
         """The session's properties as they are now."""
@@ -337,9 +368,8 @@ class Database:
             catalog.queries[info.id] = info
             save_query(commit, info)
 
-    def table_of(self, name: str) -> Query | None:
-        """The query that keeps a table's rows, loaded; None where no query does."""
-        source = self.catalog.source(name)
+    def table_of(self, source: Source, view: View) -> Query | None:
+        """The query that keeps a table's rows, as a view has them; None where no query does."""
         if source.query_id is None:
             return None
         info = self.catalog.queries.get(source.query_id)
@@ -349,15 +379,23 @@ class Database:
         if running is not None:
             return running
         query = self.make_query(info)
-        with self.store.view() as view:
-            query.load(view)
+        query.load(view)
         return query
+
+    @contextmanager
+    def snapshot(self) -> Iterator[View]:
+        """The last commit, for as long as it takes to read from it: the catalogue, the running
+        queries' tables and the view all show the same one."""
+        with self.engine.lock, self.store.view() as view:
+            if self.store.read_only:
+                self.catalog = load_catalog(view)
+            yield view
 
     def refresh(self) -> None:
         """Read the catalogue again: a reader sees what the writer has committed since."""
         if self.store.read_only:
-            with self.store.view() as view:
-                self.catalog = load_catalog(view)
+            with self.snapshot():
+                pass
 
 
 def connect(

@@ -57,8 +57,7 @@ class EngineLoop:
             except BaseException:
                 database.connectors.restore(database.positions())
                 raise
-        if moved:
-            database.connectors.notify()
+            database.connectors.save_states()
         return moved
 
     def run(self, for_ms: int | None, until_idle: bool) -> None:
@@ -69,12 +68,9 @@ class EngineLoop:
             if end is not None and time.monotonic() >= end:
                 return
             if not moved:
-                if until_idle and self._nothing_left():
+                if until_idle and self._database.idle():
                     return
                 self._wait(end)
-
-    def _nothing_left(self) -> bool:
-        return self._database.connectors.due_in_ms() is None and self._database.engine.idle()
 
     def _run_thread(self) -> None:
         while not self._stop.is_set():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,13 @@ from millstream.engine.operators.base import StepContext
 from millstream.engine.operators.table_state import TableState
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
 from millstream.errors import NotSupportedYetError, ParseError, SemanticError
+from millstream.functions.registry import Registry
 from millstream.plan import nodes
 from millstream.plan.analyse import Analyser, Purpose
+from millstream.plan.trees import walk
 from millstream.sql import ast
 from millstream.sql.script import parse_statement
-from millstream.store.interfaces import StoreId
+from millstream.store.interfaces import StoreId, View
 
 if TYPE_CHECKING:
     from millstream.database.database import Database
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
 
 def answer(database: Database, text: str) -> Result:
     """Answer a SELECT: a pull query by ksqlDB's rules, anything beyond them by DuckDB (ours)."""
-    database.refresh()
     text = text.strip().rstrip(";")
     try:
         statement = parse_statement(text)
@@ -52,7 +54,7 @@ def answer(database: Database, text: str) -> Result:
             source=text,
             hint="Use subscribe, or leave EMIT out.",
         )
-    if beyond_pull(query):
+    if beyond_pull(query, database.registry):
         return _ad_hoc(database, text, None)
     try:
         return pull(database, query)
@@ -61,7 +63,7 @@ def answer(database: Database, text: str) -> Result:
         raise
 
 
-def beyond_pull(query: ast.Query) -> bool:
+def beyond_pull(query: ast.Query, registry: Registry) -> bool:
     """Whether ksqlDB's pull queries do not know a clause of this query."""
     return (
         isinstance(query.relation, ast.Join)
@@ -69,20 +71,33 @@ def beyond_pull(query: ast.Query) -> bool:
         or bool(query.partition_by)
         or query.window is not None
         or query.having is not None
+        or any(_aggregates(item.expression, registry) for item in _items(query))
+    )
+
+
+def _items(query: ast.Query) -> Iterator[ast.SelectItem]:
+    return (s for s in query.select if isinstance(s, ast.SelectItem))
+
+
+def _aggregates(expression: ast.Expression, registry: Registry) -> bool:
+    """Whether an aggregate function is called anywhere in the expression."""
+    return any(
+        isinstance(part, ast.FunctionCall) and registry.is_aggregate(part.name)
+        for part in walk(expression)
     )
 
 
 def pull(database: Database, query: ast.Query) -> Result:
     """Answer a pull query: one source, WHERE, LIMIT."""
-    if beyond_pull(query):
+    if beyond_pull(query, database.registry):
         raise SemanticError(
             "a pull query has one source, WHERE and LIMIT, nothing more",
             query.position,
             hint="Add EMIT CHANGES for a push query.",
         )
-    analysis = Analyser(query, database.catalog, database.registry, Purpose.PULL).analyse()
-    with database.engine.lock:
-        batch = _read(database, analysis.root, query)
+    with database.snapshot() as view:
+        analysis = Analyser(query, database.catalog, database.registry, Purpose.PULL).analyse()
+        batch = _read(database, view, analysis.root, query)
     root = analysis.root
     shown = len(root.schema.key)
     if query.limit is not None:
@@ -91,9 +106,9 @@ def pull(database: Database, query: ast.Query) -> Result:
     return Result([c.name for c in columns], [c.type for c in columns], batch.arrays[shown:])
 
 
-def _read(database: Database, root: nodes.Node, query: ast.Query) -> Batch:
+def _read(database: Database, view: View, root: nodes.Node, query: ast.Query) -> Batch:
     (read,) = nodes.sources_of(root)
-    rows = source_batch(database, read, _key_lookup(database, read, query))
+    rows = source_batch(database, view, read, _key_lookup(database, read, query))
     builder = Builder(0, 1, "JSON")
     stage = builder.build(_unmaterialised(root))
     if len(rows) == 0:
@@ -109,17 +124,19 @@ def _unmaterialised(node: nodes.Node) -> nodes.Node:
     return replace(node, input=_unmaterialised(below))  # type: ignore[call-arg]
 
 
-def source_batch(database: Database, read: nodes.ReadSource, keys: list[pa.Array] | None) -> Batch:
-    """The rows of a stream or table as they are now, or those of some keys of a table."""
+def source_batch(
+    database: Database, view: View, read: nodes.ReadSource, keys: list[pa.Array] | None
+) -> Batch:
+    """The rows of a stream or table in a snapshot, or those of some keys of a table."""
     source = read.source
-    query = database.table_of(source.name) if source.is_table else None
+    query = database.table_of(source, view) if source.is_table else None
     if query is not None:
         try:
             rows = query.rows(keys)
         except LookupError:
-            return _from_topic(database, read)
+            return _from_topic(database, view, read)
         return _named(rows, source, read)
-    return _from_topic(database, read)
+    return _from_topic(database, view, read)
 
 
 def _named(rows: Batch, source: Source, read: nodes.ReadSource) -> Batch:
@@ -141,12 +158,11 @@ def _named(rows: Batch, source: Source, read: nodes.ReadSource) -> Batch:
     return shown.batch(read.columns, read.schema, np.arange(len(rows)))
 
 
-def _from_topic(database: Database, read: nodes.ReadSource) -> Batch:
+def _from_topic(database: Database, view: View, read: nodes.ReadSource) -> Batch:
     """All records of the topic; for a table the last row of each key."""
     source = read.source
     reader = SourceReader(source, frozenset(read.columns), strict_time=False)
-    with database.store.view() as view:
-        parts = [reader.read(records) for _, records in view.read(source.topic_id, 0)]
+    parts = [reader.read(records) for _, records in view.read(source.topic_id, 0)]
     if not parts:
         return empty(read.schema)
     rows = concat_rows(parts)

@@ -47,6 +47,8 @@ class Engine:
         self.clock = clock
         self.lock = threading.RLock()
         self.committed = threading.Condition()
+        self.listeners: list[Callable[[], None]] = []
+        """Called after a commit, on any thread; they must be quick."""
         self.commits = 0
         self.rows_total = 0
         self.max_rows = max_rows
@@ -132,6 +134,8 @@ class Engine:
         with self.committed:
             self.commits += 1
             self.committed.notify_all()
+        for tell in self.listeners:
+            tell()
 
     def reload(self, without: int | None = None) -> None:
         """Drop all memory and read the last commit, leaving one query out."""

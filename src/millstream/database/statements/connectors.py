@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from millstream.catalog.catalog import did_you_mean
@@ -12,7 +11,7 @@ from millstream.connect.base import ConnectorError
 from millstream.connect.options import masked
 from millstream.connect.registry import prepare
 from millstream.connect.runtime import owner_of
-from millstream.database.connectors import POSITION, source_topics
+from millstream.database.connectors import POSITION
 from millstream.database.outcome import Outcome, Table
 from millstream.errors import Position, SemanticError
 from millstream.sql import ast
@@ -45,12 +44,9 @@ def create(database: Database, statement: ast.CreateConnector, parsed: Parsed) -
             options=options,
             statement=parsed.text,
         )
-        for topic in source_topics(info, database.clock):
-            if commit.topic(topic) is None:
-                database.make_topic(commit, topic, 1)
         catalog.connectors[name] = info
         save_connector(commit, info)
-    running = database.connectors.start(info, {})
+    running = database.connectors.start(info, None)
     if running.state == "FAILED":
         return Outcome(parsed.text, f"connector {name} created, but FAILED: {running.message}")
     return Outcome(parsed.text, f"connector {name} created")
@@ -63,7 +59,7 @@ def drop(database: Database, statement: ast.DropConnector, parsed: Parsed) -> Ou
         if statement.if_exists:
             return Outcome(parsed.text, f"there is no connector {statement.name}")
         raise _unknown(database, statement.name, statement.position)
-    database.connectors.stop(info.name)
+    database.connectors.stop(info.name, database.engine.lock)
     with database.change() as (commit, catalog):
         catalog.connectors.pop(info.name)
         commit.delete_entry("connector", info.id)
@@ -77,18 +73,16 @@ def control(database: Database, statement: ast.ControlConnector, parsed: Parsed)
     info = database.catalog.connectors.get(statement.name)
     if info is None:
         raise _unknown(database, statement.name, statement.position)
-    pausing = statement.action is ast.QueryAction.PAUSE
     with database.engine.lock:
-        if pausing:
+        if statement.action is ast.QueryAction.PAUSE:
             database.connectors.pause(info.name)
-        else:
-            database.connectors.resume(info.name, database.positions().get(info.id, {}))
-        changed = replace(info, state="PAUSED" if pausing else "RUNNING", message=None)
-        with database.change() as (commit, catalog):
-            catalog.connectors[info.name] = changed
-            save_connector(commit, changed)
-    word = "paused" if pausing else "resumed"
-    return Outcome(parsed.text, f"connector {info.name} {word}")
+            return Outcome(parsed.text, f"connector {info.name} paused")
+        running = database.connectors.resume(info.name, database.positions().get(info.id))
+    if running.problem is not None:
+        return Outcome(
+            parsed.text, f"connector {info.name} tried again, but FAILED: {running.message}"
+        )
+    return Outcome(parsed.text, f"connector {info.name} resumed")
 
 
 def describe(database: Database, statement: ast.DescribeConnector, parsed: Parsed) -> Outcome:

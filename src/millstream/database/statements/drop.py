@@ -41,6 +41,8 @@ def handle(database: Database, statement: ast.DropSource, parsed: Parsed) -> Out
             commit.drop_topic(source.topic_id)
     if number is not None:
         database.engine.remove(number)
+    if statement.delete_topic:
+        database.connectors.topic_dropped(source.topic)
     gone = f" and topic {source.topic}" if statement.delete_topic else ""
     return Outcome(parsed.text, f"{word} {source.name}{gone} dropped")
 
