@@ -7,12 +7,13 @@ largest one takes. Offsets are not stored at all: they follow from the partition
 offset of each.
 
 A small body is the bare Arrow message, its schema known from the head and the layouts, which saves
-both its bytes and 30 µs; a large one is an Arrow stream, compressed.
+both its bytes and 30 µs; a large one is packed (see `packing`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import IntEnum
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +24,7 @@ import pyarrow as pa
 from millstream.serde.base import Part, RawPart, TypedPart
 from millstream.store.interfaces import Records
 from millstream.store.sqlite.layouts import KnownLayout, know
+from millstream.store.sqlite.packing import pack, unpack
 
 HEADERS_ARROW = pa.list_(pa.struct([pa.field("KEY", pa.string()), pa.field("VALUE", pa.binary())]))
 """The Arrow type of records' headers."""
@@ -32,7 +34,7 @@ SMALL_BYTES = 4096
 
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
-_NO_BODY, _MESSAGE, _STREAM = 0, 1, 2
+_NO_BODY, _MESSAGE, _PACKED = 0, 1, 2
 _NOT_NULL, _ALL_NULL, _SOME_NULL = 0, 1, 2
 _RAW = 0
 _WIDTHS: dict[int, tuple[np.dtype, pa.DataType]] = {
@@ -164,7 +166,7 @@ def encode_run(records: Records, layouts: Mapping[KnownLayout, int]) -> tuple[by
 def decode_run(head: bytes, body: Any, count: int, layouts: Mapping[int, KnownLayout]) -> Records:
     """The records of a stored run."""
     heading = _decode_head(head)
-    arrays = iter(_decode_body(heading, body, layouts))
+    arrays = iter(_decode_body(heading, body, count, layouts))
     partition = _numbers(heading.partition, count, arrays)
     seq = _numbers(heading.seq, count, arrays)
     writer = _numbers(heading.writer, count, arrays)
@@ -215,29 +217,44 @@ def first_offsets(partition: np.ndarray, offset: np.ndarray) -> list[tuple[int, 
     return list(zip(numbers.tolist(), offset[rows].tolist(), strict=True))
 
 
-def encode_rows(rows: pa.RecordBatch) -> Any:
-    """The body of rows of state, without their schema."""
-    return rows.serialize()
+class Form(IntEnum):
+    """How rows of state are stored: as a bare message or packed, either without their schema, or,
+    where they have dictionaries, as a stream that has it."""
+
+    MESSAGE = 0
+    PACKED = 1
+    STREAM = 2
 
 
-def encode_rows_and_schema(rows: pa.RecordBatch) -> Any:
-    """The body of rows of state that tells their schema; compressed."""
-    return _stream(rows)
+def encode_rows(rows: pa.RecordBatch, has_schema: bool) -> tuple[Form, Any]:
+    """The body of rows of state; `has_schema` tells whether their schema is stored elsewhere."""
+    if not has_schema:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema, options=_OPTIONS) as writer:
+            writer.write_batch(rows)
+        return Form.STREAM, sink.getvalue()
+    if rows.nbytes < SMALL_BYTES:
+        return Form.MESSAGE, rows.serialize()
+    return Form.PACKED, pack(rows.columns)
+
+
+def decode_rows(form: int, count: int, body: Any, schema: pa.Schema | None) -> pa.RecordBatch:
+    """The `count` rows of a stored part; `schema` is None where the body has it."""
+    if form == Form.STREAM:
+        with pa.ipc.open_stream(body) as reader:
+            return reader.read_next_batch()
+    assert schema is not None
+    if form == Form.PACKED:
+        return pa.RecordBatch.from_arrays(unpack(body, count, schema.types), schema=schema)
+    return pa.ipc.read_record_batch(pa.py_buffer(body), schema)
 
 
 def is_dictionary(arrow_type: pa.DataType) -> bool:
-    """Whether the type has dictionaries anywhere, which a bare message cannot carry."""
+    """Whether the type has dictionaries anywhere, which neither a bare message nor a packed body
+    can carry."""
     if pa.types.is_dictionary(arrow_type):
         return True
     return any(is_dictionary(arrow_type.field(i).type) for i in range(arrow_type.num_fields))
-
-
-def decode_rows(body: Any, schema: pa.Schema | None) -> pa.RecordBatch:
-    """The rows of a stored part; `schema` is None where the body tells it."""
-    if schema is None:
-        with pa.ipc.open_stream(body) as reader:
-            return reader.read_next_batch()
-    return pa.ipc.read_record_batch(pa.py_buffer(body), schema)
 
 
 def _encode_body(arrays: list[pa.Array]) -> tuple[int, Any]:
@@ -247,17 +264,18 @@ def _encode_body(arrays: list[pa.Array]) -> tuple[int, Any]:
     batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
     if batch.nbytes < SMALL_BYTES:
         return _MESSAGE, batch.serialize()
-    return _STREAM, _stream(batch)
+    return _PACKED, pack(arrays)
 
 
-def _decode_body(head: RunHead, body: Any, layouts: Mapping[int, KnownLayout]) -> list[pa.Array]:
+def _decode_body(
+    head: RunHead, body: Any, count: int, layouts: Mapping[int, KnownLayout]
+) -> list[pa.Array]:
     if head.body == _NO_BODY:
         return []
-    if head.body == _STREAM:
-        with pa.ipc.open_stream(body) as reader:
-            return list(reader.read_next_batch().columns)
-    schema = _positional(_body_types(head, layouts))
-    return list(pa.ipc.read_record_batch(pa.py_buffer(body), schema).columns)
+    types = _body_types(head, layouts)
+    if head.body == _PACKED:
+        return unpack(body, count, types)
+    return list(pa.ipc.read_record_batch(pa.py_buffer(body), _positional(types)).columns)
 
 
 def _body_types(head: RunHead, layouts: Mapping[int, KnownLayout]) -> tuple[pa.DataType, ...]:
@@ -287,13 +305,6 @@ def _body_types(head: RunHead, layouts: Mapping[int, KnownLayout]) -> tuple[pa.D
 @lru_cache(maxsize=1024)
 def _positional(types: tuple[pa.DataType, ...]) -> pa.Schema:
     return pa.schema([pa.field(str(i), t) for i, t in enumerate(types)])
-
-
-def _stream(batch: pa.RecordBatch) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema, options=_OPTIONS) as writer:
-        writer.write_batch(batch)
-    return sink.getvalue()
 
 
 def _numbers(head: Numbers, count: int, arrays: Any) -> np.ndarray:

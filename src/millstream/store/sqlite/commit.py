@@ -16,10 +16,8 @@ from millstream.serde.base import Layout, TypedPart
 from millstream.store.interfaces import Records, StatePart, StoreId, Topic
 from millstream.store.records import slice_records
 from millstream.store.sqlite.blobs import (
-    SMALL_BYTES,
     canonical,
     encode_rows,
-    encode_rows_and_schema,
     encode_run,
     is_dictionary,
     number_offsets,
@@ -318,10 +316,9 @@ class SqliteCommit(Reader):
         store_id = self._store_id(store)
         for start, stop in _cuts(rows.num_rows, rows.nbytes):
             piece = rows.slice(start, stop - start)
-            is_small = piece.nbytes < SMALL_BYTES
-            shape = self._know_shape(store_id, rows.schema) if is_small else 0
-            body = encode_rows(piece) if shape else encode_rows_and_schema(piece)
-            self._pending.add_part(store_id, PendingPart(action, page, shape, body, piece))
+            shape = self._know_shape(store_id, rows.schema)
+            form, body = encode_rows(piece, shape > 0)
+            self._pending.add_part(store_id, PendingPart(action, page, shape, form, body, piece))
             action = Action.DELTA
         self._spill_over()
 

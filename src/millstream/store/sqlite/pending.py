@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from millstream.store.interfaces import Records
+from millstream.store.sqlite.blobs import Form
 from millstream.store.sqlite.frames import MOST_BYTES, MOST_ROWS, Touched
 
 
@@ -33,13 +34,20 @@ class Action(Enum):
 
 @dataclass(slots=True)
 class PendingPart:
-    """A change of a page of state; `shape` is 0 where the body tells its schema."""
+    """A change of a page of state; `shape` is the id of the rows' schema, 0 where the body has
+    it."""
 
     action: Action
     page: int
     shape: int = 0
+    form: Form = Form.MESSAGE
     body: Any = b""
     rows: pa.RecordBatch | None = None
+
+    @property
+    def count(self) -> int:
+        """The number of rows."""
+        return 0 if self.rows is None else int(self.rows.num_rows)
 
 
 @dataclass(slots=True)
@@ -69,8 +77,7 @@ class Pending:
         self.parts.setdefault(store, []).append(part)
         self.only_deltas &= part.action is Action.DELTA
         self.bytes += len(part.body)
-        if part.rows is not None:
-            self.rows += part.rows.num_rows
+        self.rows += part.count
 
     def find_run(self, topic: int, ordinal: int) -> PendingRun | None:
         """The run that holds the record at `ordinal`, if it was appended in this commit."""

@@ -128,16 +128,19 @@ class Reader:
     def _parts(self, store: int, skip: frozenset[int] = frozenset()) -> Iterator[StatePart]:
         """A store's parts, those of the pages in `skip` left out."""
         places = self._connection.all(
-            "SELECT id, page, shape FROM part WHERE store = ? ORDER BY page, id", (store,)
+            "SELECT id, page FROM part WHERE store = ? ORDER BY page, id", (store,)
         )
-        for part, page, shape in places:
+        for part, page in places:
             if page in skip:
                 continue
             self._current()
-            row = self._connection.one("SELECT body FROM part WHERE id = ?", (part,))
+            row = self._connection.one(
+                "SELECT shape, form, count, body FROM part WHERE id = ?", (part,)
+            )
             if row is not None:
+                shape, form, count, body = row
                 with _damage(f"state {store}"):
-                    rows = decode_rows(row[0], self._image.shapes.get(shape))
+                    rows = decode_rows(form, count, body, self._image.shapes.get(shape))
                 yield StatePart(page, rows)
         for framed in self._image.frames.parts(store, self._image.number):
             if framed.page not in skip:

@@ -40,7 +40,8 @@ TABLES = (
     # A part of a page of state; a higher id is newer.
     """CREATE TABLE part (
         id INTEGER PRIMARY KEY, store INTEGER NOT NULL, page INTEGER NOT NULL,
-        shape INTEGER NOT NULL, body BLOB NOT NULL)""",
+        shape INTEGER NOT NULL, form INTEGER NOT NULL, count INTEGER NOT NULL,
+        body BLOB NOT NULL)""",
     "CREATE UNIQUE INDEX part_place ON part (store, page, id)",
     "CREATE TABLE entry (kind TEXT NOT NULL, id INTEGER NOT NULL, content TEXT NOT NULL)",
     "CREATE UNIQUE INDEX entry_place ON entry (kind, id)",

@@ -10,9 +10,7 @@ import pyarrow as pa
 from millstream.store.interfaces import Records
 from millstream.store.records import concat_records, same_shape
 from millstream.store.sqlite.blobs import (
-    SMALL_BYTES,
     encode_rows,
-    encode_rows_and_schema,
     encode_run,
     is_dictionary,
 )
@@ -41,7 +39,7 @@ _INSERT_RUN = (
     "INSERT INTO run (topic, base, count, first_seq, last_seq, head, body)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
-_INSERT_PART = "INSERT INTO part (store, page, shape, body) VALUES (?, ?, ?, ?)"
+_INSERT_PART = "INSERT INTO part (store, page, shape, form, count, body) VALUES (?, ?, ?, ?, ?, ?)"
 
 SWEEP_BYTES = 16 << 20
 SWEEP_ROW_BYTES = 4096
@@ -130,7 +128,7 @@ def _frame(image: Image, pending: Pending) -> FrameContent:
             for r in runs
         ],
         parts=[
-            PartContent(store, p.page, p.shape, bytes(p.body))
+            PartContent(store, p.page, p.shape, p.form, p.count, bytes(p.body))
             for store, parts in pending.parts.items()
             for p in parts
         ],
@@ -313,9 +311,9 @@ def _merge_parts(
         pages.setdefault(part.page, []).append(part.rows)
     for page, batches in pages.items():
         for rows in _join_rows(batches):
-            shape = image.find_shape(rows.schema) if rows.nbytes < SMALL_BYTES else 0
-            body = encode_rows(rows) if shape else encode_rows_and_schema(rows)
-            connection.run(_INSERT_PART, (store, page, shape, body))
+            shape = image.find_shape(rows.schema)
+            form, body = encode_rows(rows, shape > 0)
+            connection.run(_INSERT_PART, (store, page, shape, form, rows.num_rows, body))
 
 
 def _join_rows(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
@@ -335,4 +333,7 @@ def _write_part(connection: Connection, store: int, change: PendingPart) -> None
     if change.action is not Action.DELTA:
         connection.run("DELETE FROM part WHERE store = ? AND page = ?", (store, change.page))
     if change.action is not Action.DROP:
-        connection.run(_INSERT_PART, (store, change.page, change.shape, change.body))
+        connection.run(
+            _INSERT_PART,
+            (store, change.page, change.shape, change.form, change.count, change.body),
+        )
