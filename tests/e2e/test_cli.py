@@ -95,6 +95,22 @@ def test_every_statement_tells_what_it_did_in_json_too(tmp_path: Path) -> None:
     assert (final["TABLE"], final["SENSOR"], final["CELSIUS"]) == ("HOTTEST", "attic", 31.5)
 
 
+def test_a_select_in_a_script_sees_what_was_inserted_before_it(tmp_path: Path) -> None:
+    (tmp_path / "readings.sql").write_text(READINGS + "SELECT * FROM hottest;")
+    done = millstream("run", "readings.sql", "-d", "first=1.5", "--output", "json", folder=tmp_path)
+    select = json.loads(done.stdout.splitlines()[5])
+    assert select["rows"] == [{"SENSOR": "attic", "CELSIUS": 31.5}]
+
+
+def test_show_and_describe_may_be_asked_beside_a_run(tmp_path: Path) -> None:
+    (tmp_path / "readings.sql").write_text(READINGS)
+    millstream("run", "readings.sql", "--db", "x.db", "-d", "first=1.5", folder=tmp_path)
+    (shown,) = answer("SHOW TABLES;", tmp_path)
+    assert "HOTTEST" in json.dumps(shown["rows"])
+    done = millstream("query", "--db", "x.db", "DROP TABLE hottest;", folder=tmp_path, code=1)
+    assert "read" in done.stderr
+
+
 def test_several_files_run_in_order_and_one_may_be_stdin(tmp_path: Path) -> None:
     (tmp_path / "first.sql").write_text(
         "CREATE STREAM only_one (x INT)"

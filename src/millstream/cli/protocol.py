@@ -168,6 +168,10 @@ class Engine(Protocol):
         """Whether every query has read all that is there."""
         ...
 
+    def step(self, feeds: list[Any]) -> bool:
+        """One commit of every query a step further; whether anything happened."""
+        ...
+
 
 class Database(Protocol):
     """An open database."""

@@ -7,15 +7,21 @@ import sys
 from millstream.cli.opening import open_database
 from millstream.cli.output import Output
 from millstream.cli.protocol import Database
-from millstream.cli.statements import is_push_query
+from millstream.cli.statements import kind_of, tell_outcome
 from millstream.cli.tables import cell, json_line, presented, print_rows, write_json_lines
 
 
 def run_query(sql: str, *, path: str, as_json: bool) -> None:
-    """Print the rows that `sql` gives; those of a push query as they come, until Ctrl-C."""
+    """Print what `sql` gives: the rows of a SELECT, those of a push query as they come until
+    Ctrl-C, or what SHOW and the like show."""
+    kind = kind_of(sql)
     with open_database(path, read_only=True) as db:
-        if is_push_query(sql):
+        if kind == "push":
             follow(db, sql, as_json=as_json)
+            return
+        if kind == "statement":
+            for outcome in db.execute(sql):
+                tell_outcome(Output(), outcome, as_json=as_json)
             return
         result = db.sql(sql)
         rows = presented(result.rows(), result.types)

@@ -12,11 +12,13 @@ from millstream.cli.output import Output
 from millstream.cli.panels import Panel, fetch
 from millstream.cli.protocol import Database
 from millstream.cli.session import Ending, Session
-from millstream.cli.statements import outcome_json, print_outcome, read_script
+from millstream.cli.statements import is_insert, read_script, tell_outcome
 from millstream.cli.tables import json_line, print_rows
 from millstream.errors import ExecutionError, SqlError
 
 FINAL_ROWS = 5
+# Queries may feed one another in a circle, which never comes to rest.
+MOST_STEPS = 1_000
 
 
 def run_scripts(
@@ -67,15 +69,22 @@ def execute_script(
     try:
         for outcome in db.execute_each(text, variables, skip_existing=True):
             told.append(outcome.message)
-            if as_json:
-                print(outcome_json(outcome), flush=True)
-            else:
-                print_outcome(console, outcome)
+            if is_insert(outcome.statement):
+                settle(db)
+            tell_outcome(console, outcome, as_json=as_json)
     except SqlError as error:
         if name is not None and error.position is not None:
             remark(f"{name}:", style="bold")
         raise
     return told
+
+
+def settle(db: Database) -> None:
+    """Let the queries read what a statement inserted, so that a SELECT after it sees the result."""
+    for _ in range(MOST_STEPS):
+        if db.engine.idle():
+            return
+        db.engine.step([])
 
 
 def watch(session: Session, console: Output, *, attended: bool, told: Sequence[str] = ()) -> None:

@@ -17,12 +17,14 @@ from millstream.errors import MillstreamError, ParseError
 
 _EMIT_CHANGES = re.compile(r"\bEMIT\s+CHANGES\b", re.IGNORECASE)
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_INSERT_VALUES = re.compile(r"\s*INSERT\s+INTO\b[^()]*(\([^()]*\))?\s*VALUES\b", re.IGNORECASE)
 _REST = re.compile(r"\(|\bWITH\b|\bAS\b", re.IGNORECASE)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
-def is_push_query(sql: str) -> bool:
-    """Whether a SELECT goes on for ever."""
+def kind_of(sql: str) -> str:
+    """What a text asks for: `push` (a SELECT that goes on for ever), `pull` (any other SELECT), or
+    `statement` (SHOW, DESCRIBE and the like)."""
     from millstream.sql import ast
     from millstream.sql.script import parse_statement
 
@@ -30,8 +32,10 @@ def is_push_query(sql: str) -> bool:
         statement = parse_statement(sql)
     except ParseError:
         # SQL beyond ksqlDB's may be right all the same; only EMIT CHANGES must be ours to read.
-        return _EMIT_CHANGES.search(sql) is not None
-    return isinstance(statement, ast.Select) and statement.query.emit is ast.Emit.CHANGES
+        return "push" if _EMIT_CHANGES.search(sql) else "pull"
+    if not isinstance(statement, ast.Select):
+        return "statement"
+    return "push" if statement.query.emit is ast.Emit.CHANGES else "pull"
 
 
 def read_script(name: str) -> str:
@@ -46,6 +50,14 @@ def read_script(name: str) -> str:
         ) from error
 
 
+def tell_outcome(console: Console, outcome: Outcome, *, as_json: bool) -> None:
+    """Tell what a statement did, a person or a program."""
+    if as_json:
+        print(outcome_json(outcome), flush=True)
+    else:
+        print_outcome(console, outcome)
+
+
 def print_outcome(console: Console, outcome: Outcome) -> None:
     """Tell a person what a statement did: its message, or the table that it gives."""
     if outcome.skipped:
@@ -56,6 +68,11 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     if outcome.table is not None:
         print_rows(console, outcome.table.columns, outcome.table.rows)
         console.print()
+
+
+def is_insert(statement: str) -> bool:
+    """Whether a statement appends rows of its own to a stream or table."""
+    return _INSERT_VALUES.match(_COMMENT.sub(" ", statement)) is not None
 
 
 def headline(statement: str) -> str:

@@ -131,6 +131,10 @@ class FakeEngine:
         """Yes."""
         return True
 
+    def step(self, feeds: list[Any]) -> bool:
+        """Nothing happens."""
+        return False
+
 
 @dataclass
 class FakeDatabase:

@@ -6,24 +6,37 @@ import json
 import pytest
 from rich.console import Console
 
-from millstream.cli.statements import headline, is_push_query, outcome_json, print_outcome
+from millstream.cli.statements import headline, is_insert, kind_of, outcome_json, print_outcome
 from tests.unit.cli.fakes import FakeOutcome, FakeTable
 
 
 @pytest.mark.parametrize(
-    ("sql", "push"),
+    ("sql", "kind"),
     [
-        ("SELECT * FROM a EMIT CHANGES;", True),
-        ("SELECT x FROM a WHERE x = 1 emit  changes LIMIT 3", True),
-        ("SELECT * FROM a", False),
-        ("SELECT * FROM a ORDER BY x", False),
-        ("SELECT * FROM a WHERE x = 'EMIT CHANGES'", False),
-        ("SELECT FROM EMIT CHANGES", True),
-        ("SHOW TABLES", False),
+        ("SELECT * FROM a EMIT CHANGES;", "push"),
+        ("SELECT x FROM a WHERE x = 1 emit  changes LIMIT 3", "push"),
+        ("SELECT * FROM a", "pull"),
+        ("SELECT * FROM a ORDER BY x", "pull"),
+        ("SELECT * FROM a WHERE x = 'EMIT CHANGES'", "pull"),
+        ("SELECT FROM EMIT CHANGES", "push"),
+        ("SHOW TABLES", "statement"),
     ],
 )
-def test_a_push_query_is_told_from_others(sql: str, push: bool) -> None:
-    assert is_push_query(sql) is push
+def test_what_a_text_asks_for(sql: str, kind: str) -> None:
+    assert kind_of(sql) == kind
+
+
+@pytest.mark.parametrize(
+    ("statement", "inserts"),
+    [
+        ("INSERT INTO a VALUES (1);", True),
+        ("-- one\ninsert into `a b` (x, y) values (1, 2)", True),
+        ("INSERT INTO a SELECT * FROM b;", False),
+        ("CREATE STREAM a AS SELECT 'INSERT INTO b VALUES' AS x FROM c;", False),
+    ],
+)
+def test_a_statement_that_inserts_rows(statement: str, inserts: bool) -> None:
+    assert is_insert(statement) is inserts
 
 
 @pytest.mark.parametrize(
