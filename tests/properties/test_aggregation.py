@@ -206,7 +206,9 @@ def test_sessions_equal_the_oracle(
     if scale > 1:
         window = WindowSpec(
             window.kind,
-            *(x * scale for x in (window.size_ms, window.advance_ms, window.grace_ms)),
+            window.size_ms * scale,
+            window.advance_ms * scale,
+            window.grace_ms * scale,
             window.retention_ms * scale,
         )
     oracle = SessionOracle(spec_of(which, window, final))
