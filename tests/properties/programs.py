@@ -1,0 +1,612 @@
+"""Random programs: topics with random records, and persistent queries that read one another.
+
+A program is a script and the records of its input topics. What was drawn is counted in `DRAWN`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+DRAWN: Counter[str] = Counter()
+"""How often each operator, aggregate and trait was drawn."""
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+INT, BIGINT, DOUBLE, STRING, BOOLEAN = "INT", "BIGINT", "DOUBLE", "VARCHAR", "BOOLEAN"
+_HARSH_DOUBLES = [0.1, 0.2, 1e17, -1e17, 1e-9, -0.0]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record of an input topic."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    rowtime: int
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A stream or table as a query sees it. `key` and `value` are (name, type) pairs.
+
+    `derived`: a query writes it. `changing`: what a joining stream sees of it depends on how a
+    cache cuts its updates.
+    """
+
+    name: str
+    is_table: bool
+    key: tuple[tuple[str, str], ...]
+    value: tuple[tuple[str, str], ...]
+    topic: str
+    value_format: str
+    partitions: int
+    windowed: bool = False
+    derived: bool = False
+    changing: bool = False
+
+    @property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """Key, then value."""
+        return (*self.key, *self.value)
+
+    def result(
+        self, name: str, key: Sequence[tuple[str, str]], value: Sequence[tuple[str, str]]
+    ) -> Relation:
+        """What a query over this relation makes, where it stays a stream or table."""
+        return replace(
+            self, name=name, key=tuple(key), value=tuple(value), topic=name, derived=True
+        )
+
+
+@dataclass(frozen=True)
+class Program:
+    """`script` makes everything; `records` are what the input topics get, in this order."""
+
+    script: tuple[str, ...]
+    records: tuple[Record, ...]
+    sinks: tuple[str, ...]
+    tables: tuple[str, ...]
+
+    def text(self) -> str:
+        """The script."""
+        return "\n".join(self.script)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a program may hold. `cached`: only what a cache leaves the same in the end."""
+
+    cached: bool = False
+    max_queries: int = 4
+    max_records: int = 14
+    partitions: Sequence[int] = (1, 1, 2, 3)
+    harsh_doubles: bool = True
+
+
+@dataclass
+class Maker:
+    """Draws one program."""
+
+    draw: Draw
+    traits: Traits
+    partitions: int = 1
+    relations: list[Relation] = field(default_factory=list)
+    script: list[str] = field(default_factory=list)
+    insertable: list[tuple[Relation, Relation, str]] = field(default_factory=list)
+    names: int = 0
+
+    # --- small draws ---------------------------------------------------------------------------
+
+    def one(self, *choices: Any) -> Any:
+        """One of several."""
+        return self.draw(st.sampled_from(choices))
+
+    def chance(self, percent: int) -> bool:
+        """True that often; shrinks to False."""
+        return bool(self.draw(st.integers(0, 99)) >= 100 - percent)
+
+    def name(self, prefix: str) -> str:
+        """A name that nothing else has."""
+        self.names += 1
+        return f"{prefix}{self.names}"
+
+    # --- sources -------------------------------------------------------------------------------
+
+    def source(self, number: int, topic: Topic) -> Relation:
+        """A stream or table over a topic."""
+        is_table = self.one(False, True) if number else False
+        name = f"{'T' if is_table else 'S'}{number}"
+        role = "PRIMARY KEY" if is_table else "KEY"
+        value = [*topic.value]
+        columns = [f"K {topic.key_type} {role}", *(f"{n} {t}" for n, t in value)]
+        if not is_table and self.chance(15):
+            DRAWN["headers column"] += 1
+            columns.append("H BYTES HEADER('h')")
+        properties = [
+            f"KAFKA_TOPIC='{topic.name}'",
+            f"KEY_FORMAT='{topic.key_format}'",
+            f"VALUE_FORMAT='{topic.value_format}'",
+            f"PARTITIONS={self.partitions}",
+        ]
+        if self.chance(15):
+            DRAWN["TIMESTAMP column"] += 1
+            properties.append("TIMESTAMP='L'")
+        DRAWN["source table" if is_table else "source stream"] += 1
+        kind = "TABLE" if is_table else "STREAM"
+        self.script.append(
+            f"CREATE {kind} {name} ({', '.join(columns)}) WITH ({', '.join(properties)});"
+        )
+        return Relation(name, is_table, (("K", topic.key_type),), tuple(value), topic.name, topic.value_format, self.partitions)
+
+    # --- expressions ---------------------------------------------------------------------------
+
+    def expression(self, columns: Sequence[tuple[str, str]], wanted: str, depth: int = 2) -> str:
+        """An expression of a type."""
+        own = [n for n, t in columns if t == wanted]
+        if own and (depth == 0 or self.chance(50)):
+            return str(self.one(*own))
+        if depth == 0:
+            literals = {INT: "3", BIGINT: "5000000000", DOUBLE: "2.5E0", STRING: "'lit'"}
+            return literals.get(wanted, "true")
+
+        def sub(kind: str) -> str:
+            return self.expression(columns, kind, depth - 1)
+
+        if wanted == BOOLEAN:
+            return self.predicate(columns, depth - 1)
+        form = self.draw(st.integers(0, 4))
+        if form == 0:
+            DRAWN["CASE"] += 1
+            return f"CASE WHEN {self.predicate(columns, 0)} THEN {sub(wanted)} ELSE {sub(wanted)} END"
+        if form == 1:
+            DRAWN["CAST"] += 1
+            other = self.one(*(t for t in (INT, BIGINT, DOUBLE, STRING) if t != wanted))
+            return f"CAST({sub(other)} AS {wanted})"
+        if form == 2:
+            return f"COALESCE({sub(wanted)}, {sub(wanted)})"
+        if wanted == STRING:
+            return str(self.one(f"UCASE({sub(STRING)})", f"SUBSTRING({sub(STRING)}, 1, 2)"))
+        if wanted == INT and form == 3:
+            return f"LEN({sub(STRING)})"
+        operator = self.one("+", "-", "*", "/")
+        return f"({sub(wanted)} {operator} {sub(wanted)})"
+
+    def predicate(self, columns: Sequence[tuple[str, str]], depth: int = 1) -> str:
+        """A condition."""
+        form = self.draw(st.integers(0, 7 if depth else 5))
+
+        def sub(kind: str) -> str:
+            return self.expression(columns, kind, depth)
+
+        match form:
+            case 0:
+                return f"{sub(INT)} > {self.one(-2, 0, 1, 2)}"
+            case 1:
+                return f"{sub(STRING)} LIKE '{self.one('%a%', 'a%', '_b')}'"
+            case 2:
+                return f"{sub(DOUBLE)} BETWEEN -1 AND 2"
+            case 3:
+                return f"{sub(INT)} IN (0, 1, 2)"
+            case 4:
+                return f"{sub(STRING)} IS {self.one('', 'NOT ')}NULL"
+            case 5:
+                return f"{sub(BIGINT)} <> 0"
+            case 6:
+                return f"NOT ({self.predicate(columns, depth - 1)})"
+        both = self.one("AND", "OR")
+        return f"({self.predicate(columns, depth - 1)} {both} {self.predicate(columns, depth - 1)})"
+
+    # --- queries -------------------------------------------------------------------------------
+
+    def query(self) -> None:
+        """One more persistent query."""
+        streams = [r for r in self.relations if not r.is_table]
+        tables = [r for r in self.relations if r.is_table and not r.windowed]
+        keyed = [s for s in streams if s.key]
+        if self.traits.cached:
+            group_tables = [t for t in tables if not t.derived]
+            join_tables = [t for t in tables if not t.changing]
+        else:
+            group_tables, join_tables = tables, tables
+        forms: list[Callable[[], None]] = [lambda: self.group(self.one(*streams))] * 3
+        forms += [lambda: self.select(self.one(*streams))] * 2
+        forms += [lambda: self.partition_by(self.one(*streams))]
+        if keyed:
+            forms += [lambda: self.two_writers(self.one(*keyed))]
+        pairs = [(s, t) for s in streams for t in join_tables if s.partitions == t.partitions]
+        if pairs:
+            forms += [lambda: self.join(*self.one(*pairs))] * 2
+        if tables:
+            forms += [lambda: self.select(self.one(*tables))]
+        if group_tables:
+            forms += [lambda: self.group(self.one(*group_tables))] * 2
+        self.one(*forms)()
+
+    def make(
+        self, relation: Relation, select: str, *, formats: bool = True, key_format: str | None = None
+    ) -> None:
+        """CREATE .. AS SELECT; `select` begins at SELECT."""
+        properties = []
+        if not formats or self.chance(30):
+            chosen = self.one("JSON", "DELIMITED") if formats else "JSON"
+            properties.append(f"VALUE_FORMAT='{chosen}'")
+            relation = replace(relation, value_format=chosen)
+        if key_format is not None:
+            properties.append(f"KEY_FORMAT='{key_format}'")
+        if self.chance(20):
+            relation = replace(relation, partitions=self.one(1, 2))
+            properties.append(f"PARTITIONS={relation.partitions}")
+        with_ = f" WITH ({', '.join(properties)})" if properties else ""
+        kind = "TABLE" if relation.is_table else "STREAM"
+        self.script.append(f"CREATE {kind} {relation.name}{with_} AS {select};")
+        self.relations.append(relation)
+
+    def projected(
+        self, source: Relation, hidden: Sequence[str] = ()
+    ) -> tuple[list[str], list[tuple[str, str]]]:
+        """Value columns of a projection and their names and types."""
+        wanted = self.draw(
+            st.lists(st.sampled_from([INT, BIGINT, DOUBLE, STRING, BOOLEAN]), min_size=1, max_size=3)
+        )
+        named = [(f"V{i}", t) for i, t in enumerate(wanted)]
+        keys = {*(n for n, _ in source.key), *hidden}
+        found = [self.expression(source.columns, t) for t in wanted]
+        found = [f"AS_VALUE({e})" if e in keys else e for e in found]
+        return [f"{e} AS {n}" for e, (n, _) in zip(found, named, strict=True)], named
+
+    def select(self, source: Relation) -> None:
+        """A filter, a projection, or both."""
+        name = self.name("Q")
+        if self.chance(40):
+            written, value = ["*"], list(source.value)
+        else:
+            DRAWN["projection"] += 1
+            columns, value = self.projected(source)
+            written = [*(k for k, _ in source.key), *columns]
+        where = ""
+        if self.chance(60):
+            DRAWN["filter of a table" if source.is_table else "filter"] += 1
+            where = f" WHERE {self.predicate(source.columns)}"
+        result = source.result(name, source.key, value)
+        result = replace(result, changing=source.changing or bool(where and source.is_table))
+        text = f"SELECT {', '.join(written)} FROM {source.name}{where} EMIT CHANGES"
+        self.make(result, text, formats=_plain(value))
+
+    def partition_by(self, source: Relation) -> None:
+        """A new key."""
+        DRAWN["PARTITION BY"] += 1
+        name = self.name("Q")
+        key_type = self.one(INT, STRING)
+        key = self.expression(source.columns, key_type)
+        columns, value = self.projected(source, [key])
+        if source.columns and self.chance(50):
+            columns = [n for n, _ in source.value if n != "H"]
+            value = [(n, t) for n, t in source.value if n in columns]
+        bare = key in columns
+        if bare:
+            columns.remove(key)
+            value = [(n, t) for n, t in value if n != key]
+        if not value:
+            columns, value = ["1 AS C"], [("C", INT)]
+        key_name = key if bare else "NK"
+        shown = key if bare else f"{key} AS NK"
+        result = source.result(name, [(key_name, key_type)], value)
+        text = f"SELECT {', '.join([shown, *columns])} FROM {source.name} PARTITION BY {key}"
+        self.make(result, f"{text} EMIT CHANGES", formats=_plain(value))
+
+    def join(self, stream: Relation, table: Relation) -> None:
+        """A stream with a table."""
+        kind = self.one("LEFT", "INNER")
+        DRAWN[f"{kind} JOIN"] += 1
+        name = self.name("Q")
+        key_name, key_type = table.key[0]
+        same = [n for n, t in stream.columns if t == key_type]
+        left = [(f"l.{n}", t) for n, t in stream.columns]
+        if same and self.chance(70):
+            on = f"l.{self.one(*same)}"
+        else:
+            on = self.expression(left, key_type, 1)
+        if len(table.key) > 1 or "." not in on:
+            return self.select(stream)
+        wanted = [(n, t) for n, t in left if n != on][:3] + [(f"r.{n}", t) for n, t in table.value[:3]]
+        value = [(f"V{i}", t) for i, (_, t) in enumerate(wanted)]
+        columns = [f"{n} AS V{i}" for i, (n, _) in enumerate(wanted)]
+        where = ""
+        if self.chance(20):
+            DRAWN["filter"] += 1
+            where = f" WHERE {self.predicate([*left, *((f'r.{n}', t) for n, t in table.value)])}"
+        text = (
+            f"SELECT r.{key_name} AS JK, {', '.join(columns)} FROM {stream.name} l"
+            f" {kind} JOIN {table.name} r ON {on} = r.{key_name}{where} EMIT CHANGES"
+        )
+        result = stream.result(name, [("JK", key_type)], value)
+        self.make(result, text, formats=_plain(value))
+        return None
+
+    def two_writers(self, source: Relation) -> None:
+        """A stream that two or three queries write."""
+        DRAWN["INSERT INTO"] += 1
+        name = self.name("Q")
+        key_name, key_type = source.key[0]
+        if len(source.key) > 1:
+            return self.select(source)
+        value = [("V0", INT), ("V1", STRING)]
+        others = [
+            r
+            for r in self.relations
+            if not r.is_table and not r.windowed and r.key[:1] and len(r.key) == 1
+        ]
+        others = [r for r in others if r.key[0] == (key_name, key_type)]
+
+        def body(of: Relation) -> str:
+            ints, texts = self.expression(of.columns, INT), self.expression(of.columns, STRING)
+            ints, texts = (f"AS_VALUE({x})" if x == key_name else x for x in (ints, texts))
+            where = f" WHERE {self.predicate(of.columns)}" if self.chance(50) else ""
+            return f"SELECT {key_name}, {ints} AS V0, {texts} AS V1 FROM {of.name}{where}"
+
+        target = source.result(name, [(key_name, key_type)], value)
+        self.make(target, f"{body(source)} EMIT CHANGES")
+        for _ in range(self.one(1, 1, 2)):
+            self.script.append(f"INSERT INTO {name} {body(self.one(*others))} EMIT CHANGES;")
+        return None
+
+    # --- aggregations --------------------------------------------------------------------------
+
+    def group(self, source: Relation) -> None:
+        """GROUP BY over a stream or table."""
+        name = self.name("Q")
+        keys, key_columns = self._group_keys(source)
+        calls = self._calls(source)
+        window, final = ("", False) if source.is_table else self._window()
+        DRAWN["GROUP BY over a table" if source.is_table else "GROUP BY over a stream"] += 1
+        value = [(f"A{i}", t) for i, (_, t) in enumerate(calls)]
+        shown = [f"{k} AS {n}" for k, (n, _) in zip(keys, key_columns, strict=True)]
+        shown += [f"{c} AS A{i}" for i, (c, _) in enumerate(calls)]
+        if window and self.chance(30):
+            shown += ["WINDOWSTART AS WS", "WINDOWEND AS WE"]
+            value += [("WS", BIGINT), ("WE", BIGINT)]
+        if self.chance(20):
+            DRAWN["AS_VALUE"] += 1
+            shown.append(f"AS_VALUE({keys[0]}) AS KV")
+            value.append(("KV", key_columns[0][1]))
+        where = ""
+        if self.chance(20):
+            DRAWN["filter of a table" if source.is_table else "filter"] += 1
+            where = f" WHERE {self.predicate(source.columns)}"
+        having = ""
+        if self.chance(30):
+            DRAWN["HAVING"] += 1
+            having = f" HAVING {self.one('COUNT(*) > 1', 'COUNT(*) <> 2', 'COUNT(*) < 3')}"
+        emit = "FINAL" if final else "CHANGES"
+        text = (
+            f"SELECT {', '.join(shown)} FROM {source.name}{window}{where}"
+            f" GROUP BY {', '.join(keys)}{having} EMIT {emit}"
+        )
+        result = source.result(name, key_columns, value)
+        result = replace(result, is_table=True, windowed=bool(window), changing=True)
+        several = self.one("JSON", "DELIMITED") if len(keys) > 1 else None
+        if several is None and self.chance(20):
+            several = "JSON"
+        self.make(result, text, formats=_plain(value), key_format=several)
+
+    def _group_keys(self, source: Relation) -> tuple[list[str], list[tuple[str, str]]]:
+        keys: list[str] = []
+        columns: list[tuple[str, str]] = []
+        for i in range(self.one(1, 1, 1, 2)):
+            kind = self.one(INT, STRING)
+            own = [n for n, t in source.columns if t == kind]
+            key = self.one(*own) if own and self.chance(80) else None
+            if key is None:
+                key = self.expression(source.columns, kind, 1)
+            if key not in keys and _has_column(key, source):
+                keys.append(key)
+                columns.append((f"G{i}", kind))
+        if not keys:
+            keys, columns = [source.columns[0][0]], [("G0", source.columns[0][1])]
+        return keys, columns
+
+    def _calls(self, source: Relation) -> list[tuple[str, str]]:
+        exact = self.traits.cached and source.is_table
+        forms: list[tuple[str, str, str]] = [
+            ("COUNT(*)", "", BIGINT),
+            ("COUNT({})", self.one(INT, STRING), BIGINT),
+            ("SUM({})", INT, INT),
+            ("SUM({})", BIGINT, BIGINT),
+            ("SUM({})", DOUBLE, DOUBLE),
+            ("AVG({})", self.one(INT, BIGINT, DOUBLE), DOUBLE),
+        ]
+        if source.value_format == "DELIMITED":
+            # Such a state would be a structure or array, which the format of the source cannot hold.
+            forms, exact = forms[:-1], True
+        ordered: list[tuple[str, str, str]] = [
+            ("COLLECT_LIST({})", INT, "ARRAY<INT>"),
+            ("HISTOGRAM({})", STRING, "MAP<STRING, BIGINT>"),
+        ]
+        if not source.is_table:
+            for kind in (INT, BIGINT, DOUBLE):
+                forms += [("MIN({})", kind, kind), ("MAX({})", kind, kind)]
+            ordered += [
+                ("COLLECT_SET({})", STRING, "ARRAY<STRING>"),
+                ("LATEST_BY_OFFSET({})", STRING, STRING),
+                ("EARLIEST_BY_OFFSET({})", DOUBLE, DOUBLE),
+                ("TOPK({}, 2)", INT, "ARRAY<INT>"),
+                ("TOPKDISTINCT({}, 2)", BIGINT, "ARRAY<BIGINT>"),
+            ]
+        if not exact:
+            forms += ordered
+        chosen = self.draw(st.lists(st.sampled_from(forms), min_size=1, max_size=3, unique=True))
+        calls = []
+        for template, argument, result in chosen:
+            function = template.split("(")[0]
+            DRAWN[f"{function}({argument.lower() or '*'})"] += 1
+            call = template.format(self.expression(source.columns, argument, 1) if argument else "")
+            calls.append((call, result))
+        return calls
+
+    def _window(self) -> tuple[str, bool]:
+        form = self.one("none", "TUMBLING", "HOPPING", "SESSION")
+        DRAWN["unwindowed" if form == "none" else form] += 1
+        if form == "none":
+            return "", False
+        size = self.one(5, 10, 30)
+        grace = self.one("", ", GRACE PERIOD 0 SECONDS", ", GRACE PERIOD 7 SECONDS")
+        if self.chance(10):
+            grace = f", RETENTION {size + 20} SECONDS{grace or ', GRACE PERIOD 3 SECONDS'}"
+        final = self.chance(25)
+        if final:
+            DRAWN["EMIT FINAL"] += 1
+        match form:
+            case "TUMBLING":
+                inner = f"SIZE {size} SECONDS"
+            case "HOPPING":
+                inner = f"SIZE {size} SECONDS, ADVANCE BY {self.one(1, 5)} SECONDS"
+            case _:
+                inner = f"{size} SECONDS"
+        return f" WINDOW {form} ({inner}{grace})", final
+
+
+def _plain(columns: Sequence[tuple[str, str]]) -> bool:
+    return all(t in (INT, BIGINT, DOUBLE, STRING, BOOLEAN) for _, t in columns)
+
+
+def _has_column(text: str, source: Relation) -> bool:
+    """Whether an expression names a column at all: a constant is no good key."""
+    words = set(text.replace("(", " ").replace(")", " ").replace(",", " ").split())
+    return any(n in words for n, _ in source.columns)
+
+
+# --- topics and records ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Topic:
+    """An input topic: how its records are written."""
+
+    name: str
+    key_type: str
+    key_format: str
+    value_format: str
+    value: tuple[tuple[str, str], ...]
+
+    def key_bytes(self, key: Any) -> bytes | None:
+        """A key as the format writes it."""
+        if key is None:
+            return None
+        if self.key_format == "KAFKA" and self.key_type == INT:
+            return int(key).to_bytes(4, "big", signed=True)
+        if self.key_format == "JSON":
+            return json.dumps(key).encode()
+        return str(key).encode()
+
+    def value_bytes(self, row: dict[str, Any]) -> bytes:
+        """A value as the format writes it."""
+        if self.value_format == "JSON":
+            return json.dumps(row).encode()
+        return ",".join(_cell(row.get(n)) for n, _ in self.value).encode()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+_VALUE = (("I", INT), ("L", BIGINT), ("D", DOUBLE), ("T", STRING))
+_MALFORMED = [b"", b"{", b"nonsense", b'{"I": "x"}', b"1,2", b"a,b,c,d", b"[1]", b"\xff\xfe"]
+
+
+def topics() -> st.SearchStrategy[Topic]:
+    """Input topics of any format."""
+    return st.builds(
+        Topic,
+        st.just("in0"),
+        st.sampled_from([INT, STRING]),
+        st.sampled_from(["KAFKA", "JSON", "DELIMITED"]),
+        st.sampled_from(["JSON", "JSON", "DELIMITED"]),
+        st.just(_VALUE),
+    )
+
+
+def _records(maker: Maker, topics_: Sequence[Topic], most: int) -> list[Record]:
+    draw = maker.draw
+    count = draw(st.sampled_from([0, 1, 3, 6, most // 2, most, most]))
+    doubles = [0.0, 1.5, -2.25, 0.5, 4.0]
+    if maker.traits.harsh_doubles:
+        doubles += _HARSH_DOUBLES
+    values = {
+        INT: st.none() | st.integers(-3, 5) | st.just(2_147_483_647),
+        BIGINT: st.none() | st.integers(0, 70_000) | st.just(-1),
+        DOUBLE: st.none() | st.sampled_from(doubles),
+        STRING: st.none() | st.sampled_from(["", "a", "b", "ab", "é", "12", "x y"]),
+    }
+    keys = {
+        INT: st.sampled_from([None, 0, 1, 1, 2, 2, 3]),
+        STRING: st.sampled_from([None, "a", "a", "b", "b", "0", ""]),
+    }
+    now = 0
+    found = []
+    for _ in range(count):
+        topic = draw(st.sampled_from(list(topics_)))
+        now = max(0, now + draw(st.sampled_from([0, 0, 1, 500, 1000, 4000, 11_000, -3000, -20_000])))
+        key = topic.key_bytes(draw(keys[topic.key_type]))
+        trouble = draw(st.integers(0, 19))
+        value: bytes | None
+        if trouble == 19:
+            DRAWN["malformed record"] += 1
+            value = draw(st.sampled_from(_MALFORMED))
+        elif trouble >= 17:
+            DRAWN["tombstone"] += 1
+            value = None
+        else:
+            value = topic.value_bytes({n: draw(values[t]) for n, t in topic.value})
+        headers = (("h", b"1"), ("i", None)) if trouble == 16 else ()
+        found.append(Record(topic.name, key, value, now, headers))
+    return found
+
+
+@st.composite
+def programs(draw: Draw, traits: Traits | None = None) -> Program:
+    """A program."""
+    maker = Maker(draw, traits or Traits())
+    maker.partitions = maker.one(*maker.traits.partitions)
+    DRAWN["several partitions" if maker.partitions > 1 else "one partition"] += 1
+    inputs = []
+    for number in range(maker.one(1, 2, 2, 3)):
+        topic = draw(topics())
+        shared = bool(number) and maker.chance(15)
+        topic = inputs[0] if shared else replace(topic, name=f"in{number}")
+        if shared:
+            DRAWN["two sources of one topic"] += 1
+        inputs.append(topic)
+        DRAWN[f"{topic.value_format} values"] += 1
+        maker.relations.append(maker.source(number, topic))
+    for _ in range(maker.one(*range(1, maker.traits.max_queries + 1))):
+        maker.query()
+    records = _records(maker, list(dict.fromkeys(inputs)), maker.traits.max_records)
+    derived = [r for r in maker.relations if r.derived]
+    return Program(
+        tuple(maker.script),
+        tuple(records),
+        tuple(r.name for r in derived),
+        tuple(r.name for r in derived if r.is_table),
+    )
+
+
+def cuts(length: int) -> st.SearchStrategy[list[int]]:
+    """Sizes of the pieces of so many records."""
+    ends = st.lists(st.integers(1, max(1, length - 1)), max_size=4, unique=True)
+    return ends.map(lambda e: _sizes(sorted(x for x in e if x < length), length))
+
+
+def _sizes(ends: list[int], length: int) -> list[int]:
+    return [b - a for a, b in zip([0, *ends], [*ends, length], strict=True)]
