@@ -48,9 +48,13 @@ class HashIndex:
         place = self._home(keys)
         table, stored = self._slots, self._keys
         at = table[place].astype(np.int64)
-        hit = (at != _EMPTY) & _equal(stored, place, keys)
+        used = at != _EMPTY
+        hit = _equal(stored, place, keys)
+        hit &= used
+        if hit.all():
+            return np.asarray(at)
         slots[hit] = at[hit]
-        active = np.flatnonzero(~hit & (at != _EMPTY))
+        active = (used & ~hit).nonzero()[0]
         while len(active):
             spot = (place[active] + 1) & self._mask
             place[active] = spot
@@ -63,7 +67,7 @@ class HashIndex:
     def find_or_insert(self, *keys: np.ndarray) -> np.ndarray:
         """The slot of each key; unknown keys get the next slots, in order of first occurrence."""
         slots = self.find(*keys)
-        missing = np.flatnonzero(slots < 0)
+        missing = (slots < 0).nonzero()[0]
         if len(missing) == 0:
             return slots
         fresh = [np.ascontiguousarray(k[missing]) for k in keys]

@@ -38,7 +38,11 @@ class Segments:
     @cached_property
     def lengths(self) -> np.ndarray:
         """Rows per segment."""
-        return np.diff(self.starts, append=len(self.order))
+        lengths = np.empty(len(self.starts), np.int64)
+        if len(lengths):
+            np.subtract(self.starts[1:], self.starts[:-1], out=lengths[:-1])
+            lengths[-1] = len(self.order) - self.starts[-1]
+        return lengths
 
     @cached_property
     def ends(self) -> np.ndarray:
@@ -71,6 +75,8 @@ def stable_sort(code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     length = len(code)
     if length == 0:
         return np.empty(0, np.int64), code
+    if length == 1:
+        return np.zeros(1, np.int64), code
     low, high = int(code.min()), int(code.max())
     shift = max(1, (length - 1).bit_length())
     if (high - low).bit_length() + shift <= 62:
@@ -82,9 +88,12 @@ def stable_sort(code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _starts(sorted_code: np.ndarray) -> np.ndarray:
-    if len(sorted_code) == 0:
-        return np.empty(0, np.int64)
-    return np.concatenate([[0], np.flatnonzero(sorted_code[1:] != sorted_code[:-1]) + 1])
+    if len(sorted_code) < 2:
+        return np.zeros(len(sorted_code), np.int64)
+    heads = np.empty(len(sorted_code), bool)
+    heads[0] = True
+    np.not_equal(sorted_code[1:], sorted_code[:-1], out=heads[1:])
+    return heads.nonzero()[0]
 
 
 def unsort(order: np.ndarray) -> np.ndarray:
