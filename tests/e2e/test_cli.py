@@ -161,6 +161,15 @@ def test_the_demo_reads_a_log_to_its_end_and_fills_all_four_tables(tmp_path: Pat
     assert answer("SELECT count FROM user_ip_activity", tmp_path) == [{"COUNT": 8}] * 2
 
 
+def test_a_source_that_fails_ends_with_1(tmp_path: Path) -> None:
+    (tmp_path / "log.sql").write_text(
+        "CREATE SOURCE CONNECTOR log WITH ('connector.class' = 'AccessLogSource',"
+        " 'file' = 'missing.log');"
+    )
+    done = millstream("run", "log.sql", folder=tmp_path, code=1)
+    assert "LOG: The file missing.log cannot be read" in done.stderr
+
+
 def test_a_second_demo_goes_on_where_the_first_stopped(tmp_path: Path) -> None:
     arguments = ("demo", "clickstream", "--db", "x.db", "--for", "1s")
     millstream(*arguments, folder=tmp_path)

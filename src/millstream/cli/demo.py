@@ -10,7 +10,7 @@ from millstream.cli.opening import open_database, place
 from millstream.cli.output import Output
 from millstream.cli.panels import Panel
 from millstream.cli.protocol import Database
-from millstream.cli.run import execute_script, show_tables, watch
+from millstream.cli.run import execute_script, raise_failures, show_tables, watch
 from millstream.cli.session import Ending, Session
 from millstream.errors import MillstreamError
 from millstream.recipes import read_recipe
@@ -76,6 +76,7 @@ def run_demo(
         )
         watch(session, console, attended=attended, told=told)
         show_tables(db, PANELS, console)
+        raise_failures(db)
 
 
 def recipe_script(name: str, *, from_log: bool, elasticsearch: str | None) -> str:
@@ -94,7 +95,7 @@ def log_variables(access_log: Path | None) -> dict[str, str]:
     """The variable that the log's connector takes its file from."""
     if access_log is None:
         return {}
-    return {"access_log": str(access_log.resolve()).replace("'", "''")}
+    return {"access_log": str(access_log.resolve())}
 
 
 def with_elasticsearch(script: str, url: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
+from millstream.cli.live_view import FAILED_STATES
 from millstream.cli.messages import remark
 from millstream.cli.opening import open_database, place
 from millstream.cli.output import Output
@@ -129,8 +130,17 @@ def show_tables(
 
 
 def raise_failures(db: Database) -> None:
-    """Raise ExecutionError where a query stands still because of an error."""
-    failed = [query for query in db.metrics().queries if query.state in ("ERROR", "FAILED")]
+    """Raise ExecutionError where a query stands still, or a source brings nothing, because of an
+    error. A sink that failed can be mended later: what it has to deliver is kept."""
+    failed = [
+        f"{query.id} ({query.sink}): {query.error}"
+        for query in db.metrics().queries
+        if query.state in FAILED_STATES
+    ]
+    failed += [
+        f"{connector.info.name}: {connector.message}"
+        for connector in db.connectors.all()
+        if connector.info.direction == "SOURCE" and connector.state in FAILED_STATES
+    ]
     if failed:
-        told = "; ".join(f"{query.id} ({query.sink}): {query.error}" for query in failed)
-        raise ExecutionError(f"A query failed: {told}")
+        raise ExecutionError("\n".join(failed))

@@ -122,6 +122,7 @@ class FakeRunning:
 
     info: FakeConnector
     state: str
+    message: str | None = None
 
 
 class FakeEngine:

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from millstream.cli.demo import (
     drop_failed_sink,
-    log_variables,
     recipe_script,
     with_elasticsearch,
 )
@@ -49,11 +46,6 @@ def test_the_log_takes_the_generators_place_and_the_rest_is_unchanged() -> None:
     assert script.endswith(rest)
     assert "DatagenSource" not in script
     assert "AccessLogSource" in script
-
-
-def test_a_quote_in_the_logs_path_stays_in_its_string(tmp_path: Path) -> None:
-    assert log_variables(tmp_path / "it's.log")["access_log"].endswith("/it''s.log")
-    assert log_variables(None) == {}
 
 
 @pytest.mark.parametrize(("state", "drops"), [("FAILED", 1), ("RUNNING", 0)])
