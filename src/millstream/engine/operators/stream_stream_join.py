@@ -25,7 +25,8 @@ from millstream.store.interfaces import Commit, StoreId, View
 DEFAULT_GRACE_MS = 86_400_000
 """How long buffers wait beyond the join's times where no GRACE is written: 24 hours."""
 
-_PARTITION, _TIME, _KEY, _COLUMNS = 0, 1, 2, 3
+_PARTITION, _TIME, _START, _END, _KEY = range(5)
+_COLUMNS = _KEY + 1
 
 
 @dataclass(slots=True)
@@ -48,6 +49,9 @@ class StreamStreamJoinOperator:
     else when the stream time passes the end of the row's window and the grace; a row that comes
     when its window's end has passed gives its miss at once. The window of a RIGHT join is measured
     from its right rows, as ksqlDB does: BEFORE and AFTER change roles.
+
+    Where the sources are windowed, the window belongs to the key: its start, and for SESSION its
+    end. Results have the windows of the left side.
 
     `key_encoder` gives the bytes by which misses of one time and side are ordered.
     """
@@ -73,7 +77,8 @@ class StreamStreamJoinOperator:
         if key_encoder is None:
             key_encoder = _default_encoder(node) if partitioner is None else partitioner.encoder
         self._key_encoder = key_encoder
-        head = [t.INTEGER, t.BIGINT, self._key_type]
+        self._window = node.window
+        head = [t.INTEGER, t.BIGINT, t.BIGINT, t.BIGINT, self._key_type]
         sides = (node.left.schema, node.right.schema)
         left, right = (
             SideRows([*head, *(c.type for c in schema.columns)], part_of(store, side))
@@ -146,7 +151,9 @@ class StreamStreamJoinOperator:
             actions[keyless] = _ALONE
         ids = np.full(length, NO_ROW)
         rows = np.flatnonzero(actions != _IGNORE)
-        arrays = [pa.array(one.partition), pa.array(batch.rowtime), key, *batch.arrays]
+        bounds = [_bound(b, length) for b in (batch.window_start, batch.window_end)]
+        head = [pa.array(one.partition), pa.array(batch.rowtime), *bounds]
+        arrays = [*head, key, *batch.arrays]
         if len(rows) < length:
             arrays = [a.take(pa.array(rows)) for a in arrays]
         first_id = self._rows[side].append(arrays, len(rows))
@@ -155,24 +162,36 @@ class StreamStreamJoinOperator:
             batch.rowtime.tolist(),
             one.partition.tolist(),
             actions.tolist(),
-            self._codes(key),
-            self._sort_keys(side, key),
+            self._codes(key, bounds),
+            self._sort_keys(side, key, bounds),
             ids.tolist(),
         )
 
-    def _codes(self, key: pa.Array) -> list[bytes]:
-        """16 bytes for each key, equal where the keys are."""
+    def _codes(self, key: pa.Array, bounds: list[pa.Array]) -> list[bytes]:
+        """16 bytes for each key and window, equal where they are."""
         if len(key) == 0:
             return []
-        halves = np.stack(hash_rows([key], [self._key_type]), axis=1)
+        window = self._identity(bounds)
+        types = [self._key_type, *(t.BIGINT for _ in window)]
+        halves = np.stack(hash_rows([key, *window], types), axis=1)
         return list(halves.view("V16").ravel().tolist())
 
-    def _sort_keys(self, side: int, key: pa.Array) -> list[bytes]:
+    def _sort_keys(self, side: int, key: pa.Array, bounds: list[pa.Array]) -> list[bytes]:
         """The serialised keys where misses wait, which are given in the order of these bytes."""
         if self._times.grace is None or not self._times.keeps[side]:
             return [b""] * len(key)
-        encoded: list[bytes | None] = self._key_encoder.encode([key], None, len(key)).to_pylist()
-        return [k or b"" for k in encoded]
+        encoded = self._key_encoder.encode([key], None, len(key)).to_pylist()
+        tails = zip(*(b.to_pylist() for b in self._identity(bounds)), strict=True)
+        suffixes = [b"".join(n.to_bytes(8, "big") for n in tail) for tail in tails]
+        suffixes = suffixes or [b""] * len(key)
+        return [(k or b"") + suffix for k, suffix in zip(encoded, suffixes, strict=True)]
+
+    def _identity(self, bounds: list[pa.Array]) -> list[pa.Array]:
+        """The bounds that belong to the key, as they stand in its bytes."""
+        if self._window is None:
+            return []
+        start, end = bounds
+        return [end, start] if self._window.kind == "SESSION" else [start]
 
     def _task(self, partition: int) -> JoinTask:
         task = self._tasks.get(partition)
@@ -188,13 +207,7 @@ class StreamStreamJoinOperator:
         left_ids, right_ids = np.array(found.left), np.array(found.right)
         self.unmatched_rows += int((left_ids < 0).sum() + (right_ids < 0).sum())
         columns = slice(_COLUMNS, None)
-        (left_key,) = self._rows[0].take(left_ids, slice(_KEY, _COLUMNS))
-        key = left_key
-        if (left_ids < 0).any():
-            (right_key,) = self._rows[1].take(right_ids, slice(_KEY, _COLUMNS))
-            count = len(left_ids)
-            pick = np.arange(count) + np.where(left_ids < 0, count, 0)
-            key = pa.concat_arrays([left_key, right_key]).take(pa.array(pick))
+        start, end, key = self._identities(left_ids, right_ids)
         trigger = np.array(found.trigger)
         left, right = (one.batch for one in inputs)
         return Batch(
@@ -210,8 +223,28 @@ class StreamStreamJoinOperator:
             partition=np.concatenate([one.partition for one in inputs])[trigger],
             offset=np.concatenate([left.offset, right.offset])[trigger],
             key_null=mask_or_none(~arrow.valid_mask(key)),
+            window_start=start,
+            window_end=end,
             headers=_headers(left, right, trigger),
         )
+
+    def _identities(
+        self, left_ids: np.ndarray, right_ids: np.ndarray
+    ) -> tuple[np.ndarray | None, np.ndarray | None, pa.Array]:
+        """Start and end of each result's window, and its key: those of its left row, if any."""
+        columns = slice(_START, _COLUMNS)
+        arrays = self._rows[0].take(left_ids, columns)
+        if (left_ids < 0).any():
+            count = len(left_ids)
+            pick = pa.array(np.arange(count) + np.where(left_ids < 0, count, 0))
+            right = self._rows[1].take(right_ids, columns)
+            arrays = [pa.concat_arrays(both).take(pick) for both in zip(arrays, right, strict=True)]
+        start, end, key = arrays
+        if self._window is None:
+            return None, None, key
+        starts = start.to_numpy()
+        size = self._window.size_ms
+        return starts, end.to_numpy() if size is None else starts + size, key
 
     # --- persistence -------------------------------------------------------------------------
 
@@ -241,14 +274,14 @@ class StreamStreamJoinOperator:
         ids, columns = rows.load(view, next_id)
         if len(ids) == 0:
             return
-        key = columns[_KEY]
+        key, bounds = columns[_KEY], columns[_START:_KEY]
         gone = []
         for row, partition, time, code, sort_key in zip(
             ids.tolist(),
             columns[_PARTITION].to_pylist(),
             columns[_TIME].to_pylist(),
-            self._codes(key),
-            self._sort_keys(side, key),
+            self._codes(key, bounds),
+            self._sort_keys(side, key, bounds),
             strict=True,
         ):
             task = self._task(partition)
@@ -282,6 +315,10 @@ def _default_encoder(node: nodes.StreamStreamJoin) -> Encoder:
     kafka = format_named("KAFKA")
     chosen = kafka if kafka.check(columns, is_key=True) is None else format_named("JSON")
     return chosen.encoder(Layout(chosen.name, columns, wrap=False))
+
+
+def _bound(bound: np.ndarray | None, length: int) -> pa.Array:
+    return pa.nulls(length, pa.int64()) if bound is None else pa.array(bound)
 
 
 def _headers(left: Batch, right: Batch, trigger: np.ndarray) -> pa.Array | None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream import types as t
+from millstream.catalog.model import WindowInfo
 from millstream.columns import arrow
 from millstream.columns.batch import Batch, mask_or_none
 from millstream.engine.operators.base import StepContext
@@ -46,7 +47,11 @@ Row = tuple[int, int | None, str | None, str | None, int]
 
 
 def join_node(
-    kind: JoinKind, before: int, after: int, grace: int | None = None
+    kind: JoinKind,
+    before: int,
+    after: int,
+    grace: int | None = None,
+    window: WindowInfo | None = None,
 ) -> nodes.StreamStreamJoin:
     def read(schema: t.Schema) -> nodes.Node:
         return nodes.Node(schema=schema, is_table=False)
@@ -55,6 +60,7 @@ def join_node(
     return nodes.StreamStreamJoin(
         schema=t.Schema.of([("KEY", t.INTEGER)], columns),
         is_table=False,
+        window=window,
         left=read(LEFT),
         right=read(RIGHT),
         kind=kind,
@@ -418,6 +424,50 @@ def test_one_record_on_both_sides_is_left_first() -> None:
     left, right = side_batch([Event(0, 1, "x", 10)], 0, 5), side_batch([Event(1, 1, "x", 10)], 1, 5)
     batch = operator_of(join_node(JoinKind.FULL, 5, 5)).step(left, right, StepContext())
     assert results(batch) == [(5, 1, "x", None, 10), (5, 1, "x", "x", 10)]
+
+
+def windowed_batch(side: int, place: int, start: int, end: int) -> Batch:
+    batch = side_batch([Event(side, 1, f"{side}: {start}-{end}", start)], side, place)
+    batch.window_start, batch.window_end = np.array([start]), np.array([end])
+    return batch
+
+
+@pytest.mark.parametrize(
+    ("window", "meets"),
+    [
+        (WindowInfo("TUMBLING", 20), [(0, 10, 0, 20), (0, 30, 0, 20)]),
+        (WindowInfo("SESSION"), [(0, 30, 0, 30)]),
+    ],
+)
+def test_a_window_belongs_to_the_key(
+    window: WindowInfo, meets: list[tuple[int, int, int, int]]
+) -> None:
+    """Time windows by their start, sessions by both bounds; results have the left's windows."""
+    node = join_node(JoinKind.INNER, 50, 50, None, window)
+    store, operator = FakeStore(), operator_of(node)
+    none = side_batch([], 0, 0)
+    for place, (start, end) in enumerate([(0, 10), (0, 30), (5, 10)]):
+        operator.step(none, windowed_batch(1, place, start, end), StepContext())
+    operator.write(store)  # type: ignore[arg-type]
+    operator = operator_of(node)
+    operator.load(store)  # type: ignore[arg-type]
+    batch = operator.step(windowed_batch(0, 3, 0, 30), side_batch([], 1, 0), StepContext())
+    assert batch.window_start is not None
+    assert batch.window_end is not None
+    assert batch.arrays[6].to_pylist() == [f"1: {start}-{end}" for start, end, _, _ in meets]
+    bounds = zip(batch.window_start.tolist(), batch.window_end.tolist(), strict=True)
+    assert list(bounds) == [(start, end) for _, _, start, end in meets]
+
+
+def test_a_miss_of_the_right_side_has_a_window_as_long_as_the_lefts() -> None:
+    node = join_node(JoinKind.FULL, 5, 5, 0, WindowInfo("HOPPING", 20))
+    operator = operator_of(node)
+    operator.step(side_batch([], 0, 0), windowed_batch(1, 0, 10, 12), StepContext())
+    batch = operator.step(windowed_batch(0, 1, 50, 70), side_batch([], 1, 0), StepContext())
+    assert results(batch) == [(1, 1, None, "1: 10-12", 10)]
+    assert batch.window_start is not None
+    assert batch.window_end is not None
+    assert (batch.window_start.tolist(), batch.window_end.tolist()) == ([10], [30])
 
 
 def test_nothing_is_written_when_nothing_happened() -> None:

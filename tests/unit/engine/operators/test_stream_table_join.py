@@ -131,6 +131,13 @@ def test_several_changes_of_one_key_in_a_batch() -> None:
     ]
 
 
+def test_a_record_that_is_a_row_of_both_does_not_see_itself() -> None:
+    """Where one topic feeds both sides, the stream's row comes first."""
+    join = Join(left=True)
+    batch = join.step([Record(5, ("s",), (1, 0))], [Record(5, (1,), ("itself", []))])
+    assert rows_of(batch) == [(1, "s", 1, 0, None, None, None)]
+
+
 @pytest.mark.parametrize("left", [False, True])
 def test_null_and_unknown_keys_match_nothing(left: bool) -> None:
     join = Join(left=left)
