@@ -124,7 +124,5 @@ class StreamTableJoinOperator(Stateless):
             [is_null(changes.value_null, length), is_null(changes.old_null, length), absent]
         )[pick]
         if gone.any():
-            columns = [
-                c.take(pa.array(np.arange(count), mask=gone)) for c in columns
-            ]
+            columns = [c.take(pa.array(np.arange(count), mask=gone)) for c in columns]
         return columns, gone
