@@ -23,12 +23,12 @@ test: check ## run every check and every test
 check: $(INSTALLED) ## ruff, formatting, types (mypy --strict) and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy src tests
+	$(BIN)/mypy src tests benchmarks
 	$(BIN)/lint-imports --no-logo
 
 bench: $(INSTALLED) ## measure the recipe over 1,000,000 clicks beside DuckDB's one-shot batch
 	@mkdir -p build
-	$(BIN)/python benchmarks/recipe.py --json build/bench.json
+	$(BIN)/python -m benchmarks.recipe --json build/bench.json
 
 format: $(INSTALLED) ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
