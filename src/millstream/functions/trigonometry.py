@@ -35,8 +35,8 @@ def _distance(lat1: float, lon1: float, lat2: float, lon2: float, unit: str | No
     if name not in _RADIUS:
         raise ValueError(f"'{unit}' is no unit of distance; use KM or MILES")
     half_lat, half_lon = math.radians(lat2 - lat1) / 2, math.radians(lon2 - lon1) / 2
-    cosines = math.cos(math.radians(lat1)) * math.cos(math.radians(lat2))
-    chord = math.sin(half_lat) ** 2 + math.sin(half_lon) ** 2 * cosines
+    cosine1, cosine2 = math.cos(math.radians(lat1)), math.cos(math.radians(lat2))
+    chord = math.sin(half_lat) ** 2 + math.sin(half_lon) ** 2 * cosine1 * cosine2
     return 2 * math.asin(math.sqrt(chord)) * _RADIUS[name]
 
 
