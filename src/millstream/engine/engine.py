@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from millstream.clock import Clock
 from millstream.engine.query import Query
+from millstream.engine.run_cache import RunCache
 from millstream.engine.scheduler import (
     LoggedNote,
     Progress,
@@ -56,6 +57,7 @@ class Engine:
         self._progress: dict[int, Progress] = {}
         self._readers: dict[int, SourceReader] = {}
         self._topology = Topology(())
+        self._runs = RunCache()
         self._make = make
         self._write_log = write_log
         self._on_failed = on_failed
@@ -114,7 +116,9 @@ class Engine:
     def _step(self, feeds: list[Feed]) -> bool:
         with self.store.begin() as commit:
             fed = sum(feed(commit) for feed in feeds)
-            work = Round(commit, self._topology, self._progress, self._readers, self.max_rows)
+            work = Round(
+                commit, self._topology, self._progress, self._readers, self._runs, self.max_rows
+            )
             moved = work.run()
             if not moved and not fed:
                 return False
@@ -124,6 +128,7 @@ class Engine:
             if work.notes:
                 self._write_log(commit, work.notes)
             commit.commit()
+        self._runs.committed()
         self._progress = work.after
         self.rows_total += fed
         self.announce()
@@ -139,6 +144,7 @@ class Engine:
 
     def reload(self, without: int | None = None) -> None:
         """Drop all memory and read the last commit, leaving one query out."""
+        self._runs.clear()
         remaining = [q for n, q in self.queries.items() if n != without]
         self.queries = {}
         self._progress = {}

@@ -9,6 +9,7 @@ import numpy as np
 from millstream.catalog.model import Source
 from millstream.engine.operators.base import Note
 from millstream.engine.query import Query
+from millstream.engine.run_cache import RunCache
 from millstream.engine.slicing import head, merge_pieces
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
 from millstream.engine.topology import Topology
@@ -53,6 +54,7 @@ class Round:
         topology: Topology,
         progress: dict[int, Progress],
         readers: dict[int, SourceReader],
+        runs: RunCache,
         max_rows: int,
     ) -> None:
         self.commit = commit
@@ -60,13 +62,13 @@ class Round:
         self.before = progress
         self.after = {n: Progress(dict(p.positions), p.frontier) for n, p in progress.items()}
         self.readers = readers
+        self.runs = runs
         self.max_rows = max_rows
         self.rows = 0
         self.notes: list[LoggedNote] = []
         self._horizon = commit.next_seq() - 1
         self._pending: dict[int, list[Records]] = {}
         self._decoded: dict[tuple[int, int, int], SourceRows] = {}
-        self._runs: dict[tuple[int, int], tuple[list[tuple[int, Records]], bool]] = {}
 
     def run(self) -> bool:
         """Take every query a step further; whether any had something to do."""
@@ -91,27 +93,16 @@ class Round:
         return limits
 
     def _limit_of(self, topic_id: int, progress: Progress) -> int:
-        runs, complete = self._unread(topic_id, progress.positions[topic_id])
-        if complete or not runs:
-            return self._horizon
-        return int(runs[-1][1].seq[-1])
-
-    def _unread(self, topic_id: int, start: int) -> tuple[list[tuple[int, Records]], bool]:
-        """Runs from an ordinal on, at most `max_rows` of them, and whether that is all."""
-        key = (topic_id, start)
-        found = self._runs.get(key)
-        if found is None:
-            runs: list[tuple[int, Records]] = []
-            left = self.max_rows
-            for ordinal, records in self.commit.read(topic_id, start, self.max_rows):
-                runs.append((ordinal, head(records, left)))
-                left -= len(records)
-                if left <= 0:
-                    break
-            end = runs[-1][0] + len(runs[-1][1]) if runs else start
-            found = (runs, end >= self.commit.end(topic_id))
-            self._runs[key] = found
-        return found
+        """The seq of the last of the next `max_rows` records, the horizon where there are fewer."""
+        left = self.max_rows
+        for _, records in self.runs.runs(self.commit, topic_id, progress.positions[topic_id]):
+            if left < len(records):
+                return int(records.seq[left - 1])
+            left -= len(records)
+            last = int(records.seq[-1])
+            if left == 0:
+                return last
+        return self._horizon
 
     # --- one query ---------------------------------------------------------------------------
 
@@ -153,7 +144,7 @@ class Round:
     def _take(self, topic_id: int, start: int, bound: int) -> list[tuple[int, Records]]:
         """The unread runs whose records have a seq up to the bound."""
         taken = []
-        for ordinal, records in self.commit.read(topic_id, start):
+        for ordinal, records in self.runs.runs(self.commit, topic_id, start):
             count = int(np.searchsorted(records.seq, bound, side="right"))
             if count:
                 taken.append((ordinal, head(records, count)))
