@@ -27,18 +27,27 @@ def mix64(values: np.ndarray) -> np.ndarray:
 
 
 class HashIndex:
-    """Maps keys (rows of one or two int64 columns) to slots 0, 1, 2, .. in order of insertion."""
+    """Maps keys (rows of one or two int64 columns) to slots 0, 1, 2, .. in order of insertion.
+
+    Slots that were released are given again, the smallest first, before new ones.
+    """
 
     def __init__(self, width: int = 1, capacity: int = 0) -> None:
         if width not in (1, 2):
             raise ValueError("a hash index has one or two key columns")
         self.width = width
         self._count = 0
+        self._free = np.empty(0, np.int64)
         self._allocate(max(_SMALLEST, capacity))
 
     def __len__(self) -> int:
-        """How many slots were given."""
+        """One more than the largest slot that was ever given."""
         return self._count
+
+    @property
+    def used(self) -> int:
+        """How many slots are in use."""
+        return self._count - len(self._free)
 
     def find(self, *keys: np.ndarray) -> np.ndarray:
         """The slot of each key, -1 where it is unknown."""
@@ -66,36 +75,65 @@ class HashIndex:
 
     def find_or_insert(self, *keys: np.ndarray) -> np.ndarray:
         """The slot of each key; unknown keys get the next slots, in order of first occurrence."""
+        return self.insert(*keys)[0]
+
+    def insert(self, *keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The slot of each key, and the rows at which unknown keys, now given one, came first."""
         slots = self.find(*keys)
         missing = (slots < 0).nonzero()[0]
         if len(missing) == 0:
-            return slots
+            return slots, missing
         fresh = [np.ascontiguousarray(k[missing]) for k in keys]
         first, inverse = first_occurrences(fresh)
-        added = [k[first] for k in fresh]
-        start = self._count
-        self._insert_distinct(added, np.arange(start, start + len(first)))
-        self._count += len(first)
-        slots[missing] = start + inverse
-        return slots
+        given = self.allocate(len(first))
+        self._insert_distinct([k[first] for k in fresh], given)
+        slots[missing] = given[inverse]
+        return slots, missing[first]
 
-    def append_distinct(self, *keys: np.ndarray) -> None:
-        """Give the next slots to keys that are known to be distinct and not in the index."""
-        start = self._count
-        self._insert_distinct(list(keys), np.arange(start, start + len(keys[0])))
-        self._count += len(keys[0])
+    def allocate(self, count: int) -> np.ndarray:
+        """The next slots, for keys that the caller keeps himself or inserts."""
+        again, self._free = self._free[:count], self._free[count:]
+        start, more = self._count, count - len(again)
+        self._count += more
+        return np.concatenate([again, np.arange(start, start + more)])
+
+    def release(self, slots: np.ndarray) -> None:
+        """Forget the keys of slots that are in use; the slots may be given again."""
+        self._free = np.sort(np.concatenate([self._free, slots]))
+        gone = np.zeros(self._count, bool)
+        gone[slots] = True
+        place = np.flatnonzero(self._slots != _EMPTY)
+        place = place[~gone[self._slots[place]]]
+        self._rebuild(place, len(place))
+
+    def restore(self, slots: np.ndarray, *keys: np.ndarray) -> None:
+        """Fill an empty index with distinct keys at their slots; slots in between are free."""
+        self._count = int(slots.max(initial=-1)) + 1
+        unused = np.ones(self._count, bool)
+        unused[slots] = False
+        self._free = np.flatnonzero(unused)
+        self._insert_distinct(list(keys), slots)
+
+    def reserve(self, slot: int) -> None:
+        """Take a slot that is free or has not been given yet."""
+        if slot >= self._count:
+            between = np.arange(self._count, slot)
+            self._free = np.concatenate([self._free, between])
+            self._count = slot + 1
+        else:
+            self._free = self._free[self._free != slot]
 
     def rebuild(self, *keys: np.ndarray) -> None:
         """Forget everything and give slots 0, 1, .. to these distinct keys."""
-        self._count = 0
         self._allocate(max(_SMALLEST, int(len(keys[0]) / _LOAD) + 1))
-        self.append_distinct(*keys)
+        self.restore(np.arange(len(keys[0])), *keys)
 
     # --- inside -------------------------------------------------------------------------------
 
     def _allocate(self, capacity: int) -> None:
         size = 1 << (capacity - 1).bit_length()
         self._mask = size - 1
+        self._taken = 0
         self._slots = np.full(size, _EMPTY, np.int32)
         self._keys = [np.zeros(size, np.int64) for _ in range(self.width)]
 
@@ -106,17 +144,21 @@ class HashIndex:
         return (code & np.uint64(self._mask)).astype(np.int64)
 
     def _insert_distinct(self, keys: list[np.ndarray], values: np.ndarray) -> None:
-        needed = self._count + len(values)
+        needed = self._taken + len(values)
         if needed > _LOAD * (self._mask + 1):
-            used = np.flatnonzero(self._slots != _EMPTY)
-            old_keys, old_values = [k[used] for k in self._keys], self._slots[used]
-            self._allocate(int(max(needed, 2 * self._count) / _LOAD) + 1)
-            self._place(old_keys, old_values)
+            self._rebuild(np.flatnonzero(self._slots != _EMPTY), max(needed, 2 * self._taken))
+        self._place(keys, values)
+
+    def _rebuild(self, place: np.ndarray, expected: int) -> None:
+        """A new table for `expected` keys, with the keys of some places of this one."""
+        keys, values = [k[place] for k in self._keys], self._slots[place]
+        self._allocate(max(_SMALLEST, int(expected / _LOAD) + 1))
         self._place(keys, values)
 
     def _place(self, keys: list[np.ndarray], values: np.ndarray) -> None:
         """Put distinct keys into free places; of those that meet in one, the last written wins."""
         place = self._home(keys)
+        self._taken += len(values)
         active = np.arange(len(values))
         values = values.astype(np.int32)
         while len(active):

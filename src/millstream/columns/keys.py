@@ -14,7 +14,7 @@ import pyarrow as pa
 from millstream import types as t
 from millstream.columns import arrow
 from millstream.columns.hash_index import HashIndex, mix64
-from millstream.columns.row_store import Chunks
+from millstream.columns.row_store import RowStore
 
 _INTEGERS = (t.INTEGER, t.BIGINT, t.DATE, t.TIME, t.TIMESTAMP)
 _SEED_1, _SEED_2 = np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344)
@@ -28,49 +28,82 @@ Hash = tuple[np.ndarray, np.ndarray]
 
 
 class KeyIndex:
-    """Gives keys the numbers 0, 1, 2, .. in the order in which they first came."""
+    """Gives keys the numbers 0, 1, 2, .. in the order in which they first came.
+
+    Numbers of keys that were released are given again.
+    """
 
     def __init__(self, types: Sequence[t.SqlType]) -> None:
         self.types = tuple(types)
         self._plain = len(self.types) == 1 and self.types[0] in _INTEGERS
         self._index = HashIndex(1 if self._plain else 2)
         self._null_id = -1
-        self._values = [Chunks(arrow.arrow_type(x)) for x in self.types]
+        self._values = RowStore(self.types)
 
     def __len__(self) -> int:
-        """How many keys are known."""
-        return len(self._values[0]) if self._values else len(self._index)
+        """One more than the largest number that was ever given."""
+        return len(self._index)
+
+    @property
+    def used(self) -> int:
+        """How many keys there are."""
+        return self._index.used
 
     def ids(self, arrays: list[pa.Array]) -> np.ndarray:
         """The number of each row's key; unknown keys get the next numbers."""
-        before = len(self._index)
+        return self.insert(arrays)[0]
+
+    def insert(self, arrays: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
+        """The number of each row's key, and the rows at which unknown keys came first."""
         if self._plain and arrays[0].null_count:
-            return self._ids_with_null(arrays[0])
-        codes = self._codes(arrays)
-        found = self._index.find_or_insert(*codes)
-        if len(self._index) > before:
-            self._remember(arrays, found, before)
-        return self._shift(found)
+            return self._insert_with_null(arrays[0])
+        ids, first = self._index.insert(*self._codes(arrays))
+        if len(first):
+            picked = pa.array(first)
+            self._values.put(ids[first], [a.take(picked) for a in arrays])
+        return ids, first
 
     def find(self, arrays: list[pa.Array]) -> np.ndarray:
         """The number of each row's key, -1 where it is unknown."""
         if self._plain and arrays[0].null_count:
             valid = arrow.valid_mask(arrays[0])
-            codes = self._codes([arrays[0].fill_null(0)])
-            return np.where(valid, self._shift(self._index.find(*codes)), self._null_id)
-        return self._shift(self._index.find(*self._codes(arrays)))
+            found = self._index.find(*self._codes([arrays[0].fill_null(0)]))
+            return np.where(valid, found, self._null_id)
+        return self._index.find(*self._codes(arrays))
 
     def arrays(self, ids: np.ndarray) -> list[pa.Array]:
         """The key columns of the given numbers."""
-        return [column.take(ids) for column in self._values]
+        return self._values.get(ids)[0]
 
     def added_since(self, mark: int) -> list[pa.Array]:
-        """The key columns of all keys from number `mark` on."""
-        return [column.take(np.arange(mark, len(self))) for column in self._values]
+        """The key columns of all keys from number `mark` on, where none was ever released."""
+        return self.arrays(np.arange(mark, len(self)))
 
-    def restore(self, arrays: list[pa.Array]) -> None:
-        """Add keys that were saved, in their order; they get the next numbers."""
-        self.ids(arrays)
+    def restore(self, arrays: list[pa.Array], ids: np.ndarray | None = None) -> None:
+        """Add keys that were saved: in their order, or, into an empty index, with their numbers."""
+        if ids is None:
+            self.insert(arrays)
+            return
+        self._values.put(ids, arrays)
+        held = np.ones(len(ids), bool)
+        if self._plain and arrays[0].null_count:
+            held = arrow.valid_mask(arrays[0])
+            self._null_id = int(ids[~held][0])
+        kept = pa.array(np.flatnonzero(held))
+        self._index.restore(ids[held], *self._codes([a.take(kept) for a in arrays]))
+        if self._null_id >= 0:
+            self._index.reserve(self._null_id)
+
+    def release(self, ids: np.ndarray) -> None:
+        """Forget keys; their numbers may be given again."""
+        if (ids == self._null_id).any():
+            self._null_id = -1
+        self._index.release(ids)
+        self._values.remove(ids)
+
+    def holds(self, ids: np.ndarray) -> np.ndarray:
+        """Which numbers are in use."""
+        return self._values.has(ids)
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -80,39 +113,27 @@ class KeyIndex:
         first, second = hash_rows(arrays, self.types)
         return [first.view(np.int64), second.view(np.int64)]
 
-    def _shift(self, found: np.ndarray) -> np.ndarray:
-        """Index slots to key numbers: a null key, which the index does not hold, took one."""
-        if self._null_id < 0:
-            return found
-        return found + (found >= self._null_id)
-
-    def _ids_with_null(self, array: pa.Array) -> np.ndarray:
+    def _insert_with_null(self, array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         valid = arrow.valid_mask(array)
-        result = np.empty(len(array), np.int64)
+        ids = np.empty(len(array), np.int64)
+        fresh = []
+        rest = np.arange(len(array))
         if self._null_id < 0:
             # The null takes its number in its turn among the keys of this batch.
-            first_null = int(np.flatnonzero(~valid)[0])
+            first_null = int(np.argmin(valid))
             if first_null:
-                result[:first_null] = self.ids([array.slice(0, first_null)])
-            self._null_id = len(self)
-            self._values[0].append(pa.nulls(1, array.type))
-            result[first_null] = self._null_id
-            rest = np.arange(first_null + 1, len(array))
-        else:
-            rest = np.arange(len(array))
-        result[rest[~valid[rest]]] = self._null_id
+                ids[:first_null], some = self.insert([array.slice(0, first_null)])
+                fresh.append(some)
+            self._null_id = int(self._index.allocate(1)[0])
+            self._values.put(np.array([self._null_id]), [pa.nulls(1, array.type)])
+            fresh.append(np.array([first_null]))
+            rest = rest[first_null:]
+        ids[rest[~valid[rest]]] = self._null_id
         held = rest[valid[rest]]
         if len(held):
-            result[held] = self.ids([array.take(pa.array(held))])
-        return result
-
-    def _remember(self, arrays: list[pa.Array], found: np.ndarray, before: int) -> None:
-        fresh = np.flatnonzero(found >= before)
-        rows = np.empty(len(self._index) - before, np.int64)
-        rows[found[fresh[::-1]] - before] = fresh[::-1]  # the first occurrence is written last
-        picked = pa.array(rows)
-        for column, array in zip(self._values, arrays, strict=True):
-            column.append(array.take(picked))
+            ids[held], some = self.insert([array.take(pa.array(held))])
+            fresh.append(held[some])
+        return ids, np.concatenate(fresh) if fresh else np.empty(0, np.int64)
 
 
 # --- hashes ------------------------------------------------------------------------------------

@@ -42,6 +42,25 @@ def test_rebuild_forgets_the_rest() -> None:
     assert len(index) == 2
 
 
+def test_released_slots_are_given_again() -> None:
+    rng = np.random.default_rng(5)
+    index, known = HashIndex(), dict[int, int]()
+    for _ in range(60):
+        keys = rng.integers(0, 300, 40)
+        got = index.find_or_insert(keys)
+        for key, slot in zip(keys.tolist(), got.tolist(), strict=True):
+            assert known.setdefault(key, slot) == slot
+        assert len(set(known.values())) == len(known) == index.used
+        gone = rng.permutation(list(known))[: len(known) // 3]
+        index.release(np.array([known.pop(int(k)) for k in gone]))
+        assert (index.find(gone) == -1).all()
+        assert len(index) <= 300
+    again = HashIndex()
+    again.restore(np.array(list(known.values())), np.array(list(known)))
+    assert again.find(np.array(list(known))).tolist() == list(known.values())
+    assert again.allocate(2).tolist() == index.allocate(2).tolist()
+
+
 def test_a_width_of_three_is_refused() -> None:
     with pytest.raises(ValueError, match="one or two"):
         HashIndex(3)

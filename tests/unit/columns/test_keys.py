@@ -72,6 +72,26 @@ def test_restored_keys_keep_their_numbers(types: list[t.SqlType], rows: list[lis
     assert again.find(columns).tolist() == index.find(columns).tolist()
 
 
+@pytest.mark.parametrize(("types", "rows"), CASES)
+def test_released_keys_are_unknown_and_come_back_as_new(
+    types: list[t.SqlType], rows: list[list[object]]
+) -> None:
+    index = KeyIndex(types)
+    columns = _columns(types, rows)
+    ids = index.ids(columns)
+    index.release(np.unique(ids))
+    assert index.used == 0
+    assert index.find(columns).tolist() == [-1] * len(rows)
+    assert index.ids(columns).tolist() == ids.tolist()
+    kept = np.unique(ids)[::2]
+    index.release(np.setdiff1d(ids, kept))
+    again = KeyIndex(types)
+    again.restore(index.arrays(kept), kept)
+    assert again.find(columns).tolist() == [i if i in kept else -1 for i in ids.tolist()]
+    assert again.holds(np.unique(ids)).sum() == len(kept) == again.used
+    assert sorted(again.ids(columns).tolist()) == sorted(index.ids(columns).tolist())
+
+
 def test_sliced_columns_are_read_from_their_offset() -> None:
     index = KeyIndex([t.STRING])
     whole = pa.array(["x", "yy", "zzz", "yy"])

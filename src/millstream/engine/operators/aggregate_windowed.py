@@ -432,6 +432,7 @@ class WindowedAggregation:
 
     def write(self, commit: Commit) -> None:
         """Write what changed."""
+        self.keys.sweep(self.state.holders)
         self.keys.write(commit)
         self.state.write(commit)
         commit.put_state_meta(

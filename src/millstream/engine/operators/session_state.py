@@ -196,6 +196,7 @@ class SessionState:
 
     def write(self, commit: Commit) -> None:
         """Write what changed."""
+        self.latest.forget(self.keys.sweep(self.sessions.holders))
         self.latest.write(commit)
         self.sessions.write(commit)
 

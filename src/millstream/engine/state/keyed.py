@@ -38,6 +38,13 @@ class KeyedState:
         """Set the rows of some keys, which are distinct."""
         self._table.scatter(slots, rows)
 
+    def forget(self, slots: np.ndarray) -> None:
+        """Remove the rows of some keys."""
+        if len(slots):
+            rows = self.gather(slots)
+            rows.live[:] = False
+            self._table.scatter(slots, rows)
+
     def live(self) -> np.ndarray:
         """The keys that have a row, in order of first occurrence."""
         return self._table.live()

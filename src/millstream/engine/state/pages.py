@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from millstream.columns import arrow
+from millstream.columns import segments as sg
 from millstream.columns.keys import KeyIndex
 from millstream.store.interfaces import Commit, StoreId, View
 from millstream.types import SqlType
@@ -21,6 +23,7 @@ from millstream.types import SqlType
 PAGE_BITS = 16
 PAGE_SLOTS = 1 << PAGE_BITS
 _SMALL = 64
+_FEWEST_SWEPT = 65_536
 
 
 def schema_hash(*parts: object) -> str:
@@ -89,65 +92,88 @@ class Pages:
 
 
 class StoredKeys:
-    """A key index that writes the keys it gained, each with the partition it came in first."""
+    """A key index that writes the keys it gained and lost, each with the partition it came in."""
 
     def __init__(self, types: Sequence[SqlType], store: StoreId) -> None:
         self.index = KeyIndex(types)
         self._pages = Pages(part_of(store, "keys"))
         self._partitions = np.empty(0, np.int32)
-        self._saved = 0
+        self._changed: list[np.ndarray] = []
+        self._swept = 0
 
     def ids(self, arrays: list[pa.Array], partition: np.ndarray) -> np.ndarray:
         """The number of each row's key; unknown keys get the next numbers."""
-        before = len(self.index)
-        ids = self.index.ids(arrays)
-        count = len(self.index)
-        if count > before:
-            self._reserve(count)
-            fresh = np.flatnonzero(ids >= before)[::-1]
-            self._partitions[ids[fresh]] = partition[fresh]
+        ids, first = self.index.insert(arrays)
+        if len(first):
+            self._reserve(len(self.index))
+            self._partitions[ids[first]] = partition[first]
+            self._changed.append(ids[first])
         return ids
 
     def partitions(self, ids: np.ndarray) -> np.ndarray:
         """The partition of each key."""
         return np.asarray(self._partitions[ids])
 
-    def write(self, commit: Commit) -> None:
-        """Write the keys added since the last write."""
+    def sweep(self, holders: Callable[[int], np.ndarray]) -> np.ndarray:
+        """Forget keys that no state holds, once their number has doubled since the last time.
+
+        `holders` gives a mask over that many keys: which ones are still held. The numbers of the
+        forgotten ones are given.
+        """
+        used = self.index.used
+        if used <= max(2 * self._swept, _FEWEST_SWEPT):
+            return np.empty(0, np.int64)
         count = len(self.index)
-        while self._saved < count:
-            page = self._saved >> PAGE_BITS
-            start, end = page << PAGE_BITS, min(count, (page + 1) << PAGE_BITS)
+        known = self.index.holds(np.arange(count))
+        gone = np.flatnonzero(known & ~holders(count))
+        if len(gone):
+            self.index.release(gone)
+            self._changed.append(gone)
+        self._swept = self.index.used
+        return gone
+
+    def write(self, commit: Commit) -> None:
+        """Write the keys gained and lost since the last write."""
+        if not self._changed:
+            return
+        changed = np.unique(np.concatenate(self._changed))
+        self._changed.clear()
+        for page in np.unique(changed >> PAGE_BITS).tolist():
+            low, high = page << PAGE_BITS, min(len(self.index), (page + 1) << PAGE_BITS)
+            mine = changed[np.searchsorted(changed, low) : np.searchsorted(changed, high)]
             self._pages.write(
                 commit,
                 page,
-                self._rows(self._saved, end),
-                end - start,
-                lambda start=start, end=end: self._rows(start, end),  # type: ignore[misc]
+                self._rows(mine),
+                high - low,
+                lambda low=low, high=high: self._rows(np.arange(low, high)),  # type: ignore[misc]
             )
-            self._saved = end
 
     def load(self, view: View) -> None:
         """Read all keys."""
         parts = [rows for _, rows in self._pages.read(view)]
-        if parts:
-            columns = columns_of(parts)
-            order = pa.array(np.argsort(columns[0].to_numpy(), kind="stable"))
-            partition, *keys = (c.take(order) for c in columns[1:])
-            self.index.restore(keys)
-            self._partitions = partition.to_numpy().copy()
-        self._saved = len(self.index)
+        if not parts:
+            return
+        columns = columns_of(parts)
+        ids = columns[0].to_numpy()
+        _, last = sg.last_of_each(ids)
+        last = last[arrow.true_mask(columns[1])[last]]
+        last = last[np.argsort(ids[last])]
+        partition, *keys = (c.take(pa.array(last)) for c in columns[2:])
+        self.index.restore(keys, ids[last])
+        self._reserve(len(self.index))
+        self._partitions[ids[last]] = partition.to_numpy()
 
     def _reserve(self, count: int) -> None:
         if count > len(self._partitions):
-            self._partitions = np.resize(
-                self._partitions, max(count, 2 * len(self._partitions), 64)
-            )
+            grown = np.zeros(max(count, 2 * len(self._partitions), 64), np.int32)
+            grown[: len(self._partitions)] = self._partitions
+            self._partitions = grown
 
-    def _rows(self, start: int, end: int) -> pa.RecordBatch:
-        ids = np.arange(start, end)
-        partition = pa.array(self._partitions[start:end])
-        return rows_of([pa.array(ids), partition, *self.index.arrays(ids)])
+    def _rows(self, ids: np.ndarray) -> pa.RecordBatch:
+        live, partition = self.index.holds(ids), self._partitions[ids]
+        arrays = [pa.array(ids), pa.array(live), pa.array(partition)]
+        return rows_of([*arrays, *self.index.arrays(ids)])
 
 
 def rows_of(arrays: list[pa.Array]) -> pa.RecordBatch:

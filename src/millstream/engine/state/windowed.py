@@ -173,6 +173,16 @@ class WindowedState:
             found.append((segment, slots[segment.table.is_live(slots)]))
         return found
 
+    def holders(self, count: int) -> np.ndarray:
+        """A mask over that many key numbers: which have rows here."""
+        held = np.zeros(count, bool)
+        for segment in self._segments.values():
+            held[segment.ids[: len(segment)]] = True
+        for parts in self._cold.values():
+            for part in parts:
+                held[_expanded(part).column(1).to_numpy()] = True
+        return held
+
     def largest(self, extra: int) -> dict[int, int]:
         """Per segment the largest value of a further column, right after a load."""
         column = 5 + extra

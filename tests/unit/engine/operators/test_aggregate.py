@@ -141,6 +141,32 @@ def test_expired_sessions_leave_memory_and_the_store() -> None:
     assert len(operator.rows()) == 2
 
 
+@pytest.mark.parametrize("kind", [WindowKind.TUMBLING, WindowKind.SESSION])
+def test_keys_that_no_window_holds_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch, kind: WindowKind
+) -> None:
+    monkeypatch.setattr(pages, "_FEWEST_SWEPT", 10)
+    monkeypatch.setattr(windowed, "_HOT_SEGMENTS", 1)
+    monkeypatch.setattr(windowed, "_FREEZE_ROWS", 1)
+    scale = 60_000
+    window = WindowSpec(kind, 10 * scale, 10 * scale, 20 * scale, 30 * scale)
+    operator, plain, store = _operator(window), _operator(window), FakeStore()
+    for place in range(300):
+        keys = [f"key{place}", f"key{place // 7}", "always"]
+        rows = [(k, None, None, None, None) for k in keys]
+        batch = batch_of(KEY, VALUE, rows, [place * 5 * scale] * 3, None, place)
+        got = changes(operator.step(batch, StepContext()))
+        assert got == changes(plain.step(batch, StepContext()))
+        operator.write(store)  # type: ignore[arg-type]
+        if place % 10 == 9:
+            operator = _operator(window)
+            operator.load(store)  # type: ignore[arg-type]
+    rows_now = {r[1:3]: r[3:] for r in changes(plain.rows())}
+    assert {r[1:3]: r[3:] for r in changes(operator.rows())} == rows_now
+    for form, most in ((operator._form, 60), (plain._form, 400)):
+        assert len(form.keys.index) < most  # type: ignore[attr-defined]
+
+
 def test_segments_that_went_cold_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windowed, "_HOT_SEGMENTS", 1)
     monkeypatch.setattr(windowed, "_FREEZE_ROWS", 1)
