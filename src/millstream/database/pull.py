@@ -135,7 +135,7 @@ def source_batch(
             rows = query.rows(keys)
         except LookupError:
             return _from_topic(database, view, read)
-        return _named(rows, source, read)
+        return _named(rows, source, read) if len(rows) else empty(read.schema)
     return _from_topic(database, view, read)
 
 

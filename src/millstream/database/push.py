@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from millstream.columns import arrow
 from millstream.columns.batch import Batch, is_null
@@ -40,7 +41,7 @@ class Tombstone(Row):
 
 class Subscription:
     """An endless iterator of rows. It starts where auto.offset.reset says, sees committed records
-    only, and ends at LIMIT, at `close`, or when the database is closed."""
+    only, and ends at LIMIT, at `close`, or when the database is closed. It can stand in `with`."""
 
     def __init__(self, database: Database, text: str) -> None:
         statement = parse_statement(text.strip().rstrip(";"))
@@ -112,6 +113,17 @@ class Subscription:
         """End it; a thread that waits for a row gets the end. Idempotent."""
         self._closed.set()
         self._database.engine.announce()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def _fill(self) -> None:
         engine = self._database.engine
