@@ -108,8 +108,7 @@ def expected(events: Iterable[Event]) -> Expected:
             _put(result.errors_per_min_alert, row, errors.keeps(start))
     for key, (start, end), count in activity.rows():
         if count > 1:
-            name, ip, city = key
-            row = (*key, start, end, name, start, ip, city, count)
+            row = (*key, start, end, key[0], start, *key[1:], count)
             _put(result.user_ip_activity, row, activity.keeps(start))
     return result
 
