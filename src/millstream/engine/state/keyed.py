@@ -81,7 +81,7 @@ class KeyedState:
         _, last = sg.last_of_each(columns[0].to_numpy())
         picked = pa.array(last)
         slots = columns[0].to_numpy()[last]
-        self._table.extend(len(self.keys.index))
+        self._table.extend(max(len(self.keys.index), int(slots.max()) + 1))
         self._table.restore(slots, [c.take(picked) for c in columns[1:]])
 
     def _rows(self, slots: np.ndarray) -> pa.RecordBatch:
