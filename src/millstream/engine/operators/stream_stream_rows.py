@@ -39,6 +39,7 @@ class SideRows:
         self._written: set[int] = set()
         self._emptied: set[int] = set()
         self._marked: set[int] = set()
+        self._waiting_in: dict[int, set[int]] = {}
         self._waiting_stored: set[int] = set()
 
     # --- rows ----------------------------------------------------------------------------------
@@ -81,12 +82,14 @@ class SideRows:
     def wait(self, row: int) -> None:
         """The row has found no match yet."""
         self.waiting.add(row)
+        self._waiting_in.setdefault(row >> PAGE_BITS, set()).add(row)
         self._marked.add(row)
 
     def settle(self, row: int) -> None:
         """The row waits no more."""
         if row in self.waiting:
             self.waiting.remove(row)
+            self._waiting_in[row >> PAGE_BITS].remove(row)
             self._marked.add(row)
 
     # --- persistence ---------------------------------------------------------------------------
@@ -98,22 +101,26 @@ class SideRows:
                 self._pages.drop(commit, page)
                 self._written.remove(page)
         self._emptied.clear()
-        alive = self._ids[: self._count][self._alive[: self._count]]
-        fresh = alive[np.searchsorted(alive, self._saved) :]
+        fresh = self._alive_between(self._saved, self.next_id)
         for page in np.unique(fresh >> PAGE_BITS).tolist():
-            ids = fresh[(fresh >> PAGE_BITS) == page]
             self._pages.write(
                 commit,
                 page,
-                self._stored(ids),
+                self._stored(fresh[(fresh >> PAGE_BITS) == page]),
                 self._live_in[page],
-                lambda page=page, alive=alive: self._stored(  # type: ignore[misc]
-                    alive[(alive >> PAGE_BITS) == page]
+                lambda page=page: self._stored(  # type: ignore[misc]
+                    self._alive_between(page << PAGE_BITS, (page + 1) << PAGE_BITS)
                 ),
             )
             self._written.add(page)
         self._write_waiting(commit)
         self._saved = self.next_id
+
+    def _alive_between(self, first: int, end: int) -> np.ndarray:
+        """The ids from `first` up to `end` whose rows are there."""
+        start, stop = np.searchsorted(self._ids[: self._count], [first, end])
+        found: np.ndarray = self._ids[start:stop][self._alive[start:stop]]
+        return found
 
     def _stored(self, ids: np.ndarray) -> pa.RecordBatch:
         return rows_of([pa.array(ids), *self.take(ids, slice(None))])
@@ -126,12 +133,10 @@ class SideRows:
         by_page: dict[int, list[int]] = {}
         for row in changed:
             by_page.setdefault(row >> PAGE_BITS, []).append(row)
-        left = dict.fromkeys(by_page, 0)
-        for row in self.waiting:
-            if row >> PAGE_BITS in left:
-                left[row >> PAGE_BITS] += 1
         for page, rows in by_page.items():
-            if left[page] == 0:
+            left = self._waiting_in.get(page)
+            if not left:
+                self._waiting_in.pop(page, None)
                 if page in self._waiting_stored:
                     self._waiting_pages.drop(commit, page)
                     self._waiting_stored.remove(page)
@@ -140,14 +145,10 @@ class SideRows:
                 commit,
                 page,
                 _marks(rows, [r in self.waiting for r in rows]),
-                left[page],
-                lambda page=page: self._all_waiting(page),  # type: ignore[misc]
+                len(left),
+                lambda left=left: _marks(sorted(left), [True] * len(left)),  # type: ignore[misc]
             )
             self._waiting_stored.add(page)
-
-    def _all_waiting(self, page: int) -> pa.RecordBatch:
-        rows = sorted(r for r in self.waiting if r >> PAGE_BITS == page)
-        return _marks(rows, [True] * len(rows))
 
     def load(self, view: View, next_id: int) -> tuple[np.ndarray, list[pa.Array]]:
         """Read what the last commit left: the ids and columns of all stored rows."""
@@ -156,6 +157,8 @@ class SideRows:
             self._waiting_stored.add(page)
             for row, waits in zip(*(c.to_pylist() for c in marks.columns), strict=True):
                 (self.waiting.add if waits else self.waiting.discard)(row)
+        for row in self.waiting:
+            self._waiting_in.setdefault(row >> PAGE_BITS, set()).add(row)
         parts = self._pages.read(view)
         if not parts:
             return self._ids, [arrow.nulls(x, 0) for x in self.types]

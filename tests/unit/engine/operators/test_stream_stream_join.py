@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from millstream import types as t
 from millstream.catalog.model import WindowInfo
 from millstream.columns import arrow
 from millstream.columns.batch import Batch, mask_or_none
+from millstream.engine.operators import stream_stream_rows
 from millstream.engine.operators.base import StepContext
 from millstream.engine.operators.stream_stream_join import (
     DEFAULT_GRACE_MS,
@@ -231,7 +233,16 @@ def test_any_cut_gives_the_oracles_rows(
     assert rows == expected(events, kind, before, after, grace)
 
 
-@given(EVENTS, KINDS, TIMES, TIMES, GRACES, CUTS, st.sets(st.integers(0, 6)))
+@given(
+    EVENTS,
+    KINDS,
+    TIMES,
+    TIMES,
+    GRACES,
+    CUTS,
+    st.sets(st.integers(0, 6), max_size=3),
+    st.sampled_from([1, 2, 16]),
+)
 def test_restarts_change_nothing(
     events: list[Event],
     kind: JoinKind,
@@ -239,17 +250,19 @@ def test_restarts_change_nothing(
     after: int,
     grace: int | None,
     cuts: list[int],
-    lost: set[int],
+    running_on: set[int],
+    page_bits: int,
 ) -> None:
-    """Some commits are followed by a restart."""
+    """Most commits are followed by a restart; pages may be small."""
     node = join_node(kind, before, after, grace)
     store, operator, rows = FakeStore(), operator_of(node), list[Row]()
-    for number, (first, some) in enumerate(pieces(events, cuts)):
-        rows += run(operator, some, first)
-        operator.write(store)  # type: ignore[arg-type]
-        if number not in lost:
-            operator = operator_of(node)
-            operator.load(store)  # type: ignore[arg-type]
+    with mock.patch.object(stream_stream_rows, "PAGE_BITS", page_bits):
+        for number, (first, some) in enumerate(pieces(events, cuts)):
+            rows += run(operator, some, first)
+            operator.write(store)  # type: ignore[arg-type]
+            if number not in running_on:
+                operator = operator_of(node)
+                operator.load(store)  # type: ignore[arg-type]
     assert rows == expected(events, kind, before, after, grace)
 
 
@@ -268,6 +281,7 @@ def test_a_long_run_forgets_what_it_stores_and_holds() -> None:
         )
         total += len(operator.step(left, right, StepContext()))
         operator.write(store)  # type: ignore[arg-type]
+        assert sum(len(rows._columns[0]) for rows in operator._rows) < 2 * chunk + 10_000
         if first % (3 * chunk) == 0:
             operator = operator_of(node)
             operator.load(store)  # type: ignore[arg-type]
@@ -275,6 +289,34 @@ def test_a_long_run_forgets_what_it_stores_and_holds() -> None:
     assert total > count // 2
     assert stored < count // 2
     assert sum(len(rows.waiting) for rows in operator._rows) < 10_000
+
+
+def test_a_match_is_remembered_over_a_restart() -> None:
+    node = join_node(JoinKind.LEFT, 5, 5, 0)
+    store, operator = FakeStore(), operator_of(node)
+    for place, event in enumerate([Event(0, 1, "met", 10), Event(0, 2, "missed", 10)]):
+        run(operator, [event], place)
+    operator.write(store)  # type: ignore[arg-type]
+    operator = operator_of(node)
+    operator.load(store)  # type: ignore[arg-type]
+    assert run(operator, [Event(1, 1, "r", 12)], 2) == [(2, 1, "met", "r", 12)]
+    operator.write(store)  # type: ignore[arg-type]
+    operator = operator_of(node)
+    operator.load(store)  # type: ignore[arg-type]
+    assert run(operator, [Event(1, 9, "r", 99)], 3) == [(3, 2, "missed", None, 10)]
+
+
+def test_what_is_over_leaves_the_store() -> None:
+    node = join_node(JoinKind.FULL, 1, 1, 0)
+    store, operator = FakeStore(), operator_of(node)
+    with mock.patch.object(stream_stream_rows, "PAGE_BITS", 3):
+        for place in range(100):
+            run(operator, [Event(place % 2, place, "x", place * 10)], place)
+            operator.write(store)  # type: ignore[arg-type]
+    kept = {store_id.step: len(parts) for store_id, parts in store.parts.items() if parts}
+    assert max(kept.values()) <= 8
+    pages = {(store_id, p.page) for store_id, parts in store.parts.items() for p in parts}
+    assert len(pages) <= 8
 
 
 def _numbered(
