@@ -23,7 +23,7 @@ from millstream.database.outcome import Outcome
 from millstream.engine.engine import DEFAULT_MAX_ROWS, Engine
 from millstream.engine.query import Query
 from millstream.engine.scheduler import LoggedNote
-from millstream.errors import ExecutionError, MillstreamError, SqlError
+from millstream.errors import ExecutionError, MillstreamError, SqlError, StoreError
 from millstream.functions import default_registry
 from millstream.functions.registry import Registry
 from millstream.plan.nodes import QueryPlan
@@ -143,6 +143,10 @@ class Database:
         """Whether `close` was called."""
         return self._closed
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"the database '{self.store.path}' is closed", hint="Open it again.")
+
     def __enter__(self) -> Self:
         return self
 
@@ -189,6 +193,7 @@ class Database:
         """Run one statement."""
         from millstream.database.statements import handle
 
+        self._check_open()
         self.refresh()
         reads_only = isinstance(parsed.statement, ast.Select | ast.PrintTopic)
         try:
@@ -212,12 +217,14 @@ class Database:
         """
         from millstream.database.pull import answer
 
+        self._check_open()
         return answer(self, query)
 
     def subscribe(self, query: str) -> Any:
         """Rows of a push query (SELECT .. EMIT CHANGES) as they come; close it when done."""
         from millstream.database.push import Subscription
 
+        self._check_open()
         return Subscription(self, query)
 
     def insert(self, name: str, rows: Any) -> int:
@@ -225,12 +232,14 @@ class Database:
         stream or table; how many. A row may hold ROWTIME, its event time in ms."""
         from millstream.database.insert import insert_rows
 
+        self._check_open()
         return insert_rows(self, name, rows)
 
     # --- running -----------------------------------------------------------------------------
 
     def start(self) -> None:
         """Run queries and connectors on a thread of their own until `stop`."""
+        self._check_open()
         self._loop.start()
 
     def stop(self) -> None:

@@ -34,9 +34,21 @@ def insert_rows(database: Database, name: str, rows: Any) -> int:
         return _insert_arrow(database, source, rows)
     names = [c.name for c in (*source.schema.key, *source.schema.value)]
     found = [_as_dict(source, names, row) for row in rows]
-    times = [int(r.pop("ROWTIME", None) or database.clock.now_ms()) for r in found]
+    now_ms = database.clock.now_ms()
+    times = [_row_time(source, r.pop("ROWTIME", None), now_ms) for r in found]
     append_rows(database, source, found, times)
     return len(found)
+
+
+def _row_time(source: Source, value: object, now_ms: int) -> int:
+    if value is None:
+        return now_ms
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ExecutionError(
+            f"{source.name}: ROWTIME is a number of ms since 1970, not {value!r}",
+            hint="Leave it out for the time of writing.",
+        )
+    return value
 
 
 def append_rows(
@@ -107,13 +119,25 @@ def _insert_arrow(database: Database, source: Source, table: pa.Table) -> int:
             f"{source.name} has no column {', '.join(given)}",
             hint=f"Its columns are {', '.join(columns)}.",
         )
-    if rowtime is None:
-        times = np.full(table.num_rows, database.clock.now_ms(), np.int64)
-    else:
-        times = _cast(rowtime, pa.int64()).to_numpy(zero_copy_only=False).astype(np.int64)
+    times = _row_times(source, rowtime, table.num_rows, database.clock.now_ms())
     if table.num_rows:
         _append(database, source, columns, times)
     return int(table.num_rows)
+
+
+def _row_times(source: Source, given: pa.Array | None, count: int, now_ms: int) -> np.ndarray:
+    if given is None:
+        return np.full(count, now_ms, np.int64)
+    try:
+        times = _cast(given, pa.int64()).fill_null(now_ms)
+    except pa.ArrowException as error:
+        raise ExecutionError(
+            f"{source.name}: ROWTIME is a number of ms since 1970 or a timestamp, not {given.type}"
+        ) from error
+    found = np.asarray(times.to_numpy(zero_copy_only=False), np.int64)
+    if (found < 0).any():
+        raise ExecutionError(f"{source.name}: ROWTIME cannot be before 1970")
+    return found
 
 
 def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:

@@ -14,7 +14,7 @@ from millstream.columns.segments import coalesce
 from millstream.engine.query import Query
 from millstream.engine.slicing import head
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
-from millstream.errors import SemanticError
+from millstream.errors import SemanticError, StoreError
 from millstream.plan.analyse import Analyser, Purpose
 from millstream.plan.nodes import QueryPlan
 from millstream.sql import ast
@@ -129,8 +129,12 @@ class Subscription:
         engine = self._database.engine
         with engine.committed:
             before = engine.commits
-        if self._read():
-            return
+        try:
+            if self._read():
+                return
+        except StoreError:
+            if not self._database.closed:
+                raise
         if self._database.closed:
             self._closed.set()
             return
