@@ -1,0 +1,546 @@
+"""Millstream as a library: connect, execute, insert, sql, subscribe."""
+
+from __future__ import annotations
+
+import datetime
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import millstream
+from millstream import Database
+from millstream.clock import FixedClock
+from millstream.errors import (
+    ExecutionError,
+    MillstreamError,
+    NotSupportedYetError,
+    ParseError,
+    SemanticError,
+)
+
+SCRIPT = """
+SET 'auto.offset.reset' = 'earliest';
+CREATE STREAM readings (sensor VARCHAR KEY, celsius DOUBLE)
+  WITH (KAFKA_TOPIC = 'readings', VALUE_FORMAT = 'JSON', PARTITIONS = 1);
+CREATE TABLE hottest AS
+  SELECT sensor, MAX(celsius) AS celsius, COUNT(*) AS n FROM readings GROUP BY sensor;
+"""
+
+
+@pytest.fixture
+def db() -> Iterator[Database]:
+    """A database in memory with a stream and a table; its clock stands at 1000 ms."""
+    with millstream.connect(clock=FixedClock(1_000)) as database:
+        database.execute(SCRIPT)
+        yield database
+
+
+def settle(db: Database) -> None:
+    """Do all there is to do now."""
+    db.run(until_idle=True)
+
+
+# --- importing and opening --------------------------------------------------------------------
+
+
+def test_import_is_light() -> None:
+    heavy = ("duckdb", "pyarrow", "numpy", "rich", "httpx", "sqlite3")
+    code = f"import sys, millstream; print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_file_is_made_and_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "clicks.db"
+    db = millstream.connect(str(path))
+    db.execute(SCRIPT)
+    db.insert("readings", [("attic", 31.5)])
+    settle(db)
+    db.close()
+    db.close()
+    assert db.closed
+    assert path.stat().st_mode & 0o077 == 0
+    with millstream.connect(str(path)) as db:
+        assert db.sql("SELECT * FROM hottest;").rows() == [("attic", 31.5, 1)]
+
+
+def test_memory_databases_are_apart() -> None:
+    with millstream.connect() as one, millstream.connect() as other:
+        one.execute(SCRIPT)
+        assert "READINGS" not in other.catalog.sources
+
+
+# --- execute ----------------------------------------------------------------------------------
+
+
+def test_outcomes_say_what_was_done(db: Database) -> None:
+    outcomes = db.execute("SHOW STREAMS; CREATE STREAM warm AS SELECT * FROM readings;")
+    assert [o.statement.split()[0] for o in outcomes] == ["SHOW", "CREATE"]
+    assert outcomes[0].table is not None
+    assert outcomes[0].table.columns[0] == "name"
+    assert outcomes[1].message == "stream WARM created, query CSAS_WARM_1 started"
+    assert outcomes[1].table is None
+
+
+def test_variables_are_filled_in(db: Database) -> None:
+    db.execute(
+        "DEFINE place = 'cellar'; INSERT INTO readings VALUES ('${place}', ${value});",
+        {"value": "7.5"},
+    )
+    assert db.sql("SELECT * FROM readings;").rows() == [("cellar", 7.5)]
+
+
+def test_statements_before_one_at_fault_stay(db: Database) -> None:
+    with pytest.raises(SemanticError):
+        db.execute("INSERT INTO readings VALUES ('a', 1.0); DROP STREAM nothing;")
+    assert len(db.sql("SELECT * FROM readings;")) == 1
+
+
+def test_nothing_of_a_script_that_does_not_parse_is_lost_silently(db: Database) -> None:
+    with pytest.raises(ParseError):
+        db.execute("INSERT INTO readings VALUES ('a', 1.0); INSERT INTO;")
+
+
+# --- insert -----------------------------------------------------------------------------------
+
+
+def test_rows_as_tuples_and_dicts(db: Database) -> None:
+    assert db.insert("readings", [("attic", 31.5), ("cellar", None)]) == 2
+    rows = [{"sensor": "attic", "celsius": 30.0, "ROWTIME": 5}, {"CELSIUS": 12.5}]
+    assert db.insert("READINGS", rows) == 2
+    assert db.insert("readings", []) == 0
+    assert db.sql("SELECT sensor, celsius, ROWTIME FROM readings;").rows() == [
+        ("attic", 31.5, 1_000),
+        ("cellar", None, 1_000),
+        ("attic", 30.0, 5),
+        (None, 12.5, 1_000),
+    ]
+    settle(db)
+    # A row without a key belongs to no group.
+    assert db.sql("SELECT * FROM hottest;").rows() == [("attic", 31.5, 2), ("cellar", None, 1)]
+
+
+def test_a_row_time_of_zero_is_a_time(db: Database) -> None:
+    db.insert("readings", [{"sensor": "a", "ROWTIME": 0}])
+    db.insert("readings", pa.table({"sensor": ["b"], "rowtime": [0]}))
+    assert db.sql("SELECT ROWTIME FROM readings;").rows() == [(0,), (0,)]
+
+
+def test_rows_as_arrow(db: Database) -> None:
+    table = pa.table({"sensor": ["attic", "cellar"], "celsius": pa.array([31, 12], pa.int32())})
+    assert db.insert("readings", table) == 2
+    batch = pa.record_batch({"Celsius": [1.5], "rowtime": pa.array([7_000], pa.timestamp("ms"))})
+    assert db.insert("readings", batch) == 1
+    assert db.insert("readings", table.slice(0, 0)) == 0
+    assert db.sql("SELECT sensor, celsius, ROWTIME FROM readings;").rows() == [
+        ("attic", 31.0, 1_000),
+        ("cellar", 12.0, 1_000),
+        (None, 1.5, 7_000),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"sensr": "attic"}], "READINGS has no column sensr"),
+        ([("attic",)], "1 values are given for the 2 columns of READINGS"),
+        ([("attic", "warm")], "READINGS: column CELSIUS is DOUBLE"),
+        ([{"sensor": "a", "ROWTIME": "noon"}], "ROWTIME is a number of ms since 1970, not 'noon'"),
+        ([{"sensor": "a", "ROWTIME": -1}], "ROWTIME is a number of ms since 1970, not -1"),
+        (pa.table({"rowtime": ["noon"]}), "ROWTIME is a number of ms since 1970 or a timestamp"),
+        (pa.table({"rowtime": [-1]}), "ROWTIME cannot be before 1970"),
+        (pa.table({"celsius": ["warm"]}), "READINGS: column CELSIUS is DOUBLE, not string"),
+        (pa.table({"kelvin": [1.5]}), "READINGS has no column KELVIN"),
+    ],
+)
+def test_rows_that_do_not_fit(db: Database, rows: Any, message: str) -> None:
+    with pytest.raises(ExecutionError, match=message):
+        db.insert("readings", rows)
+    assert len(db.sql("SELECT * FROM readings;")) == 0
+
+
+def test_inserting_where_one_cannot(db: Database) -> None:
+    with pytest.raises(SemanticError, match="there is no stream or table `READING`"):
+        db.insert("reading", [("a", 1.0)])
+    db.execute(
+        "CREATE TABLE per_minute AS SELECT sensor, COUNT(*) AS n FROM readings"
+        " WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY sensor;"
+    )
+    for name in ("per_minute", "KSQL_PROCESSING_LOG"):
+        with pytest.raises(ExecutionError, match="cannot be written"):
+            db.insert(name, [])
+
+
+def test_values_of_every_type_come_back(db: Database) -> None:
+    columns = {
+        "b": ("BOOLEAN", True),
+        "i": ("INT", -7),
+        "l": ("BIGINT", 2**53 + 1),
+        "d": ("DOUBLE", 0.1),
+        "n": ("DECIMAL(5, 2)", Decimal("12.50")),
+        "s": ("VARCHAR", "Grüße 🜁"),
+        "y": ("BYTES", b"\x00\xff"),
+        "a": ("ARRAY<INT>", [1, None, 3]),
+        "m": ("MAP<VARCHAR, DOUBLE>", {"x": 1.5, "y": None}),
+        "r": ("STRUCT<F INT, G ARRAY<VARCHAR>>", {"F": 1, "G": ["p"]}),
+        "t": ("TIMESTAMP", 1_500),
+        "dt": ("DATE", 19_000),
+        "tm": ("TIME", 3_600_000),
+    }
+    declared = ", ".join(f"{name} {kind}" for name, (kind, _) in columns.items())
+    db.execute(
+        f"CREATE STREAM wide ({declared})"
+        " WITH (KAFKA_TOPIC = 'wide', VALUE_FORMAT = 'JSON', PARTITIONS = 1);"
+        "CREATE STREAM copy AS SELECT * FROM wide;"
+    )
+    row = {name: value for name, (_, value) in columns.items()}
+    db.insert("wide", [row, {}])
+    settle(db)
+    expected = [tuple(row.values()), (None,) * len(row)]
+    assert db.sql("SELECT * FROM wide;").rows() == expected
+    assert db.sql("SELECT * FROM copy;").rows() == expected
+    table = db.sql("SELECT * FROM copy;").arrow()
+    assert table.column("T").to_pylist() == [datetime.datetime(1970, 1, 1, 0, 0, 1, 500_000), None]
+    assert table.column("DT").to_pylist() == [datetime.date(2022, 1, 8), None]
+    assert table.column("TM").to_pylist() == [datetime.time(1), None]
+    # What Arrow gives goes in again.
+    assert db.insert("wide", table) == 2
+    assert db.sql("SELECT * FROM wide;").rows() == expected * 2
+
+
+# --- sql --------------------------------------------------------------------------------------
+
+
+def test_answers_as_rows_and_as_arrow(db: Database) -> None:
+    db.insert("readings", [("attic", 31.5), ("attic", 12.0), ("cellar", 9.0)])
+    settle(db)
+    found = db.sql("SELECT sensor, celsius AS top FROM hottest WHERE sensor = 'attic';")
+    assert found.columns == ["SENSOR", "TOP"]
+    assert found.rows() == [("attic", 31.5)]
+    assert found.arrow().to_pydict() == {"SENSOR": ["attic"], "TOP": [31.5]}
+    nothing = db.sql("SELECT * FROM hottest WHERE sensor = 'moon';")
+    assert (len(nothing), nothing.rows(), nothing.arrow().num_rows) == (0, [], 0)
+    assert nothing.columns == ["SENSOR", "CELSIUS", "N"]
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        ("SELECT COUNT(*) FROM hottest;", [(2,)]),
+        ("SELECT COUNT(*) AS n, MAX(celsius) FROM readings", [(3, 31.5)]),
+        ("SELECT SUM(n) + 1 FROM hottest", [(4,)]),
+        ("SELECT sensor FROM hottest ORDER BY celsius DESC LIMIT 1", [("attic",)]),
+        (
+            "SELECT sensor, COUNT(*) FROM readings GROUP BY sensor HAVING COUNT(*) > 1",
+            [("attic", 2)],
+        ),
+        (
+            "SELECT r.celsius FROM readings r JOIN hottest h ON r.sensor = h.sensor"
+            " AND r.celsius < h.celsius",
+            [(12.0,)],
+        ),
+        ("SELECT count(*) FROM (SELECT DISTINCT sensor FROM readings) AS x", [(2,)]),
+        ("WITH t AS (SELECT n FROM hottest) SELECT max(n) FROM t", [(2,)]),
+    ],
+)
+def test_sql_beyond_pull_queries(db: Database, query: str, rows: list[tuple[Any, ...]]) -> None:
+    db.insert("readings", [("attic", 31.5), ("attic", 12.0), ("cellar", 9.0)])
+    settle(db)
+    assert db.sql(query).rows() == rows
+    assert db.sql(query).arrow().num_rows == len(rows)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM '/etc/passwd'",
+        "COPY (SELECT * FROM hottest) TO '/tmp/millstream-should-not-be'",
+        "SELECT * FROM hottest ORDER BY nothing",
+        "INSTALL hottest",
+        "SELECT * FROM hottest; DROP TABLE hottest",
+    ],
+)
+def test_sql_that_is_refused(db: Database, query: str) -> None:
+    with pytest.raises(MillstreamError):
+        db.sql(query)
+    assert not Path("/tmp/millstream-should-not-be").exists()
+    assert "HOTTEST" in db.catalog.sources
+
+
+def test_other_statements_and_endless_ones_are_sent_elsewhere(db: Database) -> None:
+    with pytest.raises(SemanticError, match="only SELECT") as caught:
+        db.sql("DROP TABLE hottest;")
+    assert "execute" in (caught.value.hint or "")
+    with pytest.raises(SemanticError, match="never ends") as caught:
+        db.sql("SELECT * FROM hottest EMIT CHANGES;")
+    assert "subscribe" in (caught.value.hint or "")
+    with pytest.raises(SemanticError, match="EMIT CHANGES"):
+        db.subscribe("SELECT * FROM hottest;")
+
+
+# --- subscribe --------------------------------------------------------------------------------
+
+
+def test_subscription_ends_at_its_limit(db: Database) -> None:
+    db.insert("readings", [("attic", 31.5), ("cellar", 9.0), ("attic", 12.0)])
+    seen = []
+    for row in db.subscribe("SELECT sensor, celsius FROM readings EMIT CHANGES LIMIT 2;"):
+        seen.append(row)
+    assert seen == [("attic", 31.5), ("cellar", 9.0)]
+
+
+def test_subscription_begins_where_the_session_says(db: Database) -> None:
+    db.insert("readings", [("attic", 31.5)])
+    query = "SELECT * FROM readings EMIT CHANGES;"
+    with db.subscribe(query) as everything:
+        db.execute("SET 'auto.offset.reset' = 'latest';")
+        with db.subscribe(query) as news:
+            assert news.columns == ["SENSOR", "CELSIUS"]
+            db.insert("readings", [("cellar", 9.0)])
+            assert everything.poll() == [("attic", 31.5), ("cellar", 9.0)]
+            assert news.poll() == [("cellar", 9.0)]
+            assert news.poll() == []
+
+
+def test_subscription_to_an_aggregation_of_its_own(db: Database) -> None:
+    query = "SELECT sensor, COUNT(*) AS n FROM readings GROUP BY sensor EMIT CHANGES;"
+    with db.subscribe(query) as counts:
+        db.insert("readings", [("attic", 1.0), ("cellar", 1.0)])
+        assert counts.poll() == [("attic", 1), ("cellar", 1)]
+        db.insert("readings", [("attic", 2.0)])
+        assert counts.poll() == [("attic", 2)]
+
+
+def test_subscription_to_a_table_sees_rows_go(db: Database) -> None:
+    db.execute(
+        "CREATE TABLE busy AS SELECT celsius, COUNT(*) AS n FROM readings GROUP BY celsius"
+        " HAVING COUNT(*) < 2;"
+    )
+    with db.subscribe("SELECT * FROM busy EMIT CHANGES;") as changes:
+        db.insert("readings", [("attic", 1.0)])
+        settle(db)
+        (row,) = changes.poll()
+        assert (row, row.tombstone) == ((1.0, 1), False)
+        db.insert("readings", [("attic", 1.0)])
+        settle(db)
+        (row,) = changes.poll()
+        assert row.tombstone
+        assert row[0] == 1.0
+
+
+def test_subscription_waits_for_rows_of_another_thread(db: Database) -> None:
+    db.start()
+    seen: list[Any] = []
+
+    def follow() -> None:
+        query = "SELECT n FROM hottest WHERE sensor = 'attic' EMIT CHANGES;"
+        for row in db.subscribe(query):
+            seen.append(row[0])
+            if row[0] == 50:
+                return
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    for _ in range(50):
+        db.insert("readings", [("attic", 1.0)])
+    thread.join(60)
+    assert not thread.is_alive()
+    # Each commit tells the last count; none goes back, none is told twice.
+    assert seen == sorted(set(seen))
+    assert seen[-1] == 50
+
+
+def test_closing_ends_a_waiting_subscription() -> None:
+    for close_database in (False, True):
+        with millstream.connect() as db:
+            db.execute(SCRIPT)
+            subscription = db.subscribe("SELECT * FROM readings EMIT CHANGES;")
+            ended = threading.Event()
+
+            def wait(subscription: Any = subscription, ended: threading.Event = ended) -> None:
+                assert list(subscription) == []
+                ended.set()
+
+            thread = threading.Thread(target=wait)
+            thread.start()
+            db.close() if close_database else subscription.close()
+            assert ended.wait(60)
+            thread.join()
+
+
+# --- errors -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind", "place"),
+    [
+        ("SELECT sensor\nFROM reading;", SemanticError, (2, "reading")),
+        ("CREATE STREAM x AS\n  SELECT kelvin FROM readings;", SemanticError, (2, "kelvin")),
+        (
+            "CREATE STREAM x AS\n  SELECT sensor, NOPE(celsius) FROM readings;",
+            SemanticError,
+            (2, "NOPE"),
+        ),
+        ("SHOW\n  STRAEMS;", ParseError, (2, "STRAEMS")),
+        ("DROP TABLE hotest;", SemanticError, (1, "DROP")),
+        (
+            "CREATE OR REPLACE STREAM x AS SELECT * FROM readings;",
+            NotSupportedYetError,
+            (1, "CREATE"),
+        ),
+        ("ALTER STREAM readings ADD COLUMN y INT;", NotSupportedYetError, (1, "ALTER")),
+    ],
+)
+def test_errors_point_at_the_word(
+    db: Database, statement: str, kind: type[MillstreamError], place: tuple[int, str]
+) -> None:
+    script = "SHOW STREAMS;\n\n" + statement
+    with pytest.raises(kind) as caught:
+        db.execute(script)
+    line, word = place
+    first, source, caret, *_ = caught.value.render().splitlines()
+    column = statement.splitlines()[line - 1].index(word) + 1
+    assert first.startswith(f"line {line + 2}, column {column}: ")
+    assert source == "  " + statement.splitlines()[line - 1]
+    assert caret.startswith("  " + " " * (column - 1) + "^" * min(len(word), 4))
+    assert caret.strip(" ^") == ""
+
+
+@pytest.mark.parametrize("ask", [Database.sql, Database.subscribe])
+def test_errors_of_queries_point_at_the_word(
+    db: Database, ask: Callable[[Database, str], object]
+) -> None:
+    emit = " EMIT CHANGES" if ask is Database.subscribe else ""
+    with pytest.raises(SemanticError) as caught:
+        ask(db, f"SELECT sensor,\n  kelvin FROM readings{emit};")
+    lines = caught.value.render().splitlines()
+    assert lines[0].startswith("line 2, column 3: ")
+    assert lines[2] == "  " + "  " + "^" * 6
+
+
+def test_hints_name_what_was_meant(db: Database) -> None:
+    with pytest.raises(SemanticError) as caught:
+        db.execute("DROP TABLE hotest;")
+    assert caught.value.hint == "Did you mean HOTTEST?"
+
+
+def test_a_closed_database_says_so(db: Database) -> None:
+    db.close()
+    for act in (
+        lambda: db.execute("SHOW STREAMS;"),
+        lambda: db.execute("INSERT INTO readings VALUES ('a', 1.0);"),
+        lambda: db.sql("SELECT * FROM hottest;"),
+        lambda: db.insert("readings", [("a", 1.0)]),
+    ):
+        with pytest.raises(MillstreamError, match="closed"):
+            act()
+
+
+# --- threads ----------------------------------------------------------------------------------
+
+
+def run_all(*tasks: Callable[[], None]) -> None:
+    """Run tasks at the same time; raise what one of them raised."""
+    problems: list[BaseException] = []
+
+    def guarded(task: Callable[[], None]) -> None:
+        try:
+            task()
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(task,)) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+        assert not thread.is_alive()
+    if problems:
+        raise problems[0]
+
+
+def test_writers_and_readers_on_many_threads(db: Database) -> None:
+    db.start()
+    sums: list[tuple[int, int]] = []
+
+    def write(name: str) -> Callable[[], None]:
+        def task() -> None:
+            for number in range(100):
+                db.insert("readings", [(name, float(number)), (name, float(number))])
+
+        return task
+
+    def read() -> None:
+        for _ in range(30):
+            # Both come from one commit, so the table is never ahead of the stream. A writer's
+            # two rows are one commit, so their number is even.
+            (row,) = db.sql(
+                "SELECT (SELECT COUNT(*) FROM readings), (SELECT COALESCE(SUM(n), 0) FROM hottest)"
+            ).rows()
+            sums.append((int(row[0]), int(row[1])))
+
+    run_all(write("a"), write("b"), write("c"), read, read)
+    assert all(stream >= table and stream % 2 == table % 2 == 0 for stream, table in sums)
+    db.stop()
+    settle(db)
+    assert sorted(db.sql("SELECT * FROM hottest;").rows()) == [(n, 99.0, 200) for n in "abc"]
+
+
+def test_statements_on_many_threads(db: Database) -> None:
+    db.start()
+    made: list[int] = []
+
+    def create(number: int) -> Callable[[], None]:
+        def task() -> None:
+            for _ in range(5):
+                try:
+                    db.execute("CREATE STREAM same AS SELECT * FROM readings;")
+                    made.append(number)
+                except SemanticError as error:
+                    assert "exists already" in error.message
+                name = f"own_{number}"
+                db.execute(
+                    f"CREATE TABLE {name} AS SELECT sensor, COUNT(*) AS n FROM readings"
+                    " GROUP BY sensor;"
+                )
+                db.execute(f"DROP TABLE {name} DELETE TOPIC;")
+
+        return task
+
+    def write() -> None:
+        for number in range(50):
+            db.insert("readings", [("attic", float(number))])
+
+    run_all(create(1), create(2), create(3), write)
+    assert len(made) == 1
+    db.stop()
+    settle(db)
+    assert (
+        sorted(db.catalog.queries) == ["CSAS_SAME_1", "CTAS_HOTTEST_0"]
+        or len(db.catalog.queries) == 2
+    )
+    assert len(db.sql("SELECT * FROM same;")) == 50
+
+
+def test_start_and_stop_may_be_called_twice(db: Database) -> None:
+    db.start()
+    db.start()
+    db.insert("readings", [("attic", 1.0)])
+    db.stop()
+    db.stop()
+    settle(db)
+    assert db.sql("SELECT n FROM hottest;").rows() == [(1,)]
+
+
+def test_run_for_a_time_returns(db: Database) -> None:
+    db.insert("readings", [("attic", 1.0)])
+    db.run(for_ms=0)
+    assert db.sql("SELECT n FROM hottest;").rows() == [(1,)]
