@@ -11,7 +11,7 @@ import numpy as np
 
 from millstream import types as t
 from millstream.columns import arrow
-from millstream.columns.batch import Batch, mask_or_none
+from millstream.columns.batch import Batch, is_null, mask_or_none
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ def rows_of(batch: Batch) -> list[tuple[Any, ...]]:
 def changes_of(batch: Batch) -> list[tuple[int, tuple[Any, ...], Any, Any]]:
     """Each change as (place, key, new value columns or None, old value columns or None)."""
     assert batch.old is not None
-    assert batch.old_null is not None
+    absent = is_null(batch.old_null, len(batch))
     keys = len(batch.schema.key)
     old = [arrow.to_python(a, c.type) for a, c in zip(batch.old, batch.schema.value, strict=True)]
     result = []
     for i, row in enumerate(rows_of(batch)):
         gone = batch.value_null is not None and bool(batch.value_null[i])
-        before = None if batch.old_null[i] else tuple(c[i] for c in old)
+        before = None if absent[i] else tuple(c[i] for c in old)
         result.append((int(batch.order[i]), row[:keys], None if gone else row[keys:], before))
     return result
 
