@@ -20,6 +20,7 @@ _INTEGERS = (t.INTEGER, t.BIGINT, t.DATE, t.TIME, t.TIMESTAMP)
 _SEED_1, _SEED_2 = np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344)
 _NULL_1, _NULL_2 = np.uint64(0xA4093822299F31D0), np.uint64(0x082EFA98EC4E6C89)
 _STEP, _FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
+_FEW = 16
 _NAN_BITS = np.array([np.nan]).view(np.int64)[0]
 
 Hash = tuple[np.ndarray, np.ndarray]
@@ -90,7 +91,8 @@ class KeyIndex:
             held = arrow.valid_mask(arrays[0])
             self._null_id = int(ids[~held][0])
         kept = pa.array(np.flatnonzero(held))
-        self._index.restore(ids[held], *self._codes([a.take(kept) for a in arrays]))
+        some = arrays if held.all() else [a.take(kept) for a in arrays]
+        self._index.restore(ids[held], *self._codes(some, True))
         if self._null_id >= 0:
             self._index.reserve(self._null_id)
 
@@ -107,10 +109,10 @@ class KeyIndex:
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _codes(self, arrays: list[pa.Array]) -> list[np.ndarray]:
+    def _codes(self, arrays: list[pa.Array], distinct: bool = False) -> list[np.ndarray]:
         if self._plain:
             return [arrays[0].to_numpy(zero_copy_only=False).astype(np.int64, copy=False)]
-        first, second = hash_rows(arrays, self.types)
+        first, second = hash_rows(arrays, self.types, distinct)
         return [first.view(np.int64), second.view(np.int64)]
 
     def _insert_with_null(self, array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -139,22 +141,27 @@ class KeyIndex:
 # --- hashes ------------------------------------------------------------------------------------
 
 
-def hash_rows(arrays: Sequence[pa.Array], types: Sequence[t.SqlType]) -> Hash:
-    """128 bits of hash of each row of some columns; columns count by position."""
+def hash_rows(
+    arrays: Sequence[pa.Array], types: Sequence[t.SqlType], distinct: bool = False
+) -> Hash:
+    """128 bits of hash of each row of some columns; columns count by position.
+
+    `distinct`: few texts occur twice, so that looking for such costs more than it spares.
+    """
     length = len(arrays[0]) if arrays else 0
     first = np.full(length, _SEED_1)
     second = np.full(length, _SEED_2)
     for array, sql_type in zip(arrays, types, strict=True):
-        one, two = _hash_column(array, sql_type)
+        one, two = _hash_column(array, sql_type, distinct)
         first = mix64(first * _STEP + one)
         second = mix64(second * _STEP + two)
     return first, second
 
 
-def _hash_column(array: pa.Array, sql_type: t.SqlType) -> Hash:
+def _hash_column(array: pa.Array, sql_type: t.SqlType, distinct: bool) -> Hash:
     match sql_type:
         case t.STRING | t.BYTES:
-            return _hash_distinct(array)
+            return _hash_texts(array) if distinct else _hash_distinct(array)
         case t.DOUBLE:
             values = _numbers(array, 0.0).astype(np.float64, copy=False)
             bits = np.where(np.isnan(values), _NAN_BITS, values.view(np.int64))
@@ -188,9 +195,8 @@ def _null_where_missing(array: pa.Array, first: np.ndarray, second: np.ndarray) 
 
 def _hash_distinct(array: pa.Array) -> Hash:
     """Hash each distinct text or byte string once, and hand the hashes to the rows."""
-    if len(array) < 16:
-        first, second = _hash_bytes(array)
-        return _null_where_missing(array, first, second)
+    if len(array) < _FEW:
+        return _hash_texts(array)
     encoded = array.dictionary_encode()
     first, second = _hash_bytes(encoded.dictionary)
     index = encoded.indices
@@ -201,8 +207,12 @@ def _hash_distinct(array: pa.Array) -> Hash:
     return first[row], second[row]
 
 
+def _hash_texts(array: pa.Array) -> Hash:
+    return _null_where_missing(array, *_hash_bytes(array))
+
+
 def _hash_bytes(array: pa.Array) -> Hash:
-    """Sums of one mixed word per byte, keyed by its place: independent of the other strings."""
+    """Sums of one mixed word per eight bytes, keyed by its place, over the length."""
     length = len(array)
     if length == 0:
         return np.empty(0, np.uint64), np.empty(0, np.uint64)
@@ -210,17 +220,36 @@ def _hash_bytes(array: pa.Array) -> Hash:
     offsets = np.frombuffer(offset_buffer, np.int32)[array.offset : array.offset + length + 1]
     offsets = offsets.astype(np.int64)
     sizes = np.diff(offsets)
-    total = int(offsets[-1] - offsets[0])
-    base = sizes.astype(np.uint64)
-    if total == 0:
-        return mix64(base + _SEED_1), mix64(base ^ _SEED_2)
-    data = np.frombuffer(data_buffer, np.uint8)[offsets[0] : offsets[-1]]
-    starts = offsets[:-1] - offsets[0]
-    place = np.arange(total) - np.repeat(starts, sizes)
-    word = data.astype(np.uint64) | (place.astype(np.uint64) << np.uint64(8))
-    first, second = mix64(word * _STEP + _SEED_1), mix64((word + _SEED_2) * _FACTOR)
-    used = np.flatnonzero(sizes)
-    sum_1, sum_2 = base.copy(), base.copy()
-    sum_1[used] += np.add.reduceat(first, starts[used])
-    sum_2[used] += np.add.reduceat(second, starts[used])
+    sum_1 = sizes.astype(np.uint64)
+    sum_2 = sum_1.copy()
+    words = (sizes + 7) >> 3
+    total = int(words.sum())
+    if total:
+        used = np.flatnonzero(sizes)
+        data = np.frombuffer(data_buffer, np.uint8)[offsets[0] : offsets[-1]]
+        word, place = _words(data, offsets[:-1] - offsets[0], sizes, words, total)
+        starts = (np.cumsum(words) - words)[used]
+        first = mix64((word + _SEED_1) ^ mix64(place * _STEP))
+        second = mix64((word ^ _SEED_2) + mix64(place * _FACTOR))
+        sum_1[used] += np.add.reduceat(first, starts)
+        sum_2[used] += np.add.reduceat(second, starts)
     return mix64(sum_1 + _SEED_1), mix64(sum_2 ^ _SEED_2)
+
+
+def _words(
+    data: np.ndarray, starts: np.ndarray, sizes: np.ndarray, words: np.ndarray, total: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The strings' bytes in words of eight, the last one filled up with zeros; and each word's
+    place in its string."""
+    padded = np.empty(len(data) + 8, np.uint8)
+    padded[: len(data)] = data
+    padded[len(data) :] = 0
+    before = np.cumsum(words) - words
+    place = np.arange(total) - np.repeat(before, words)
+    offset = np.repeat(starts, words) + (place << 3)
+    # Words may begin at any byte, so this view steps byte by byte.
+    word = np.ndarray(len(data) + 1, np.dtype("<u8"), padded, strides=(1,))[offset]
+    rest = np.repeat(sizes, words) - (place << 3)
+    last = np.flatnonzero(rest < 8)
+    word[last] &= (np.uint64(1) << (rest[last].astype(np.uint64) << np.uint64(3))) - np.uint64(1)
+    return word, place.astype(np.uint64)

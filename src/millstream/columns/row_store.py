@@ -81,13 +81,10 @@ class RowStore:
             return
         self._reserve(int(slots.max()) + 1)
         fresh = np.arange(self._appended, self._appended + len(slots))
-        before = self._row[slots] >= 0
+        absent = self._row[slots] < 0
         self._row[slots] = fresh
-        if len(slots) == 1:
-            self._live += 0 if before[0] else 1
-        else:
-            added = slots[~before]
-            self._live += len(np.unique(added)) if len(added) else 0
+        # Of rows for one slot the last is in place: it counts for the slot.
+        self._live += int(np.count_nonzero(absent & (self._row[slots] == fresh)))
         self._appended += len(slots)
         for column, array in zip(self._columns, arrays, strict=True):
             column.append(array)
@@ -98,8 +95,10 @@ class RowStore:
         slots = slots[self.has(slots)]
         if len(slots) == 0:
             return
+        turn = np.arange(len(slots))
+        self._row[slots] = turn
+        self._live -= int(np.count_nonzero(self._row[slots] == turn))
         self._row[slots] = -1
-        self._live -= len(np.unique(slots))
         self._compact()
 
     def slots(self) -> np.ndarray:

@@ -87,6 +87,12 @@ def stable_sort(code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order, code[order]
 
 
+def distinct(values: np.ndarray) -> np.ndarray:
+    """The distinct values, ascending; np.unique takes several times as long."""
+    ordered = np.sort(values)
+    return np.asarray(ordered[_starts(ordered)])
+
+
 def _starts(sorted_code: np.ndarray) -> np.ndarray:
     if len(sorted_code) < 2:
         return np.zeros(len(sorted_code), np.int64)
@@ -199,6 +205,9 @@ def previous(initial: np.ndarray, running: np.ndarray, segments: Segments) -> np
 
 def last_of_each(code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First and last row of each distinct code, ordered by last row."""
+    if len(code) < 2 or (code[1:] > code[:-1]).all():
+        every = np.arange(len(code))
+        return every, every
     segments = by_code(code)
     first, last = segments.order[segments.starts], segments.order[segments.ends]
     by_last = np.argsort(last)

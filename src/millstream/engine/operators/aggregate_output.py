@@ -64,6 +64,8 @@ def row_by_row(
 
 def per_partition(partition: np.ndarray) -> list[tuple[int, np.ndarray | None]]:
     """The partitions of some rows, each with its rows (None: all of them)."""
+    if len(partition) == 0:
+        return []
     first = int(partition[0])
     if (partition == first).all():
         return [(first, None)]

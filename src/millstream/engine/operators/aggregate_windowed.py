@@ -412,8 +412,9 @@ class WindowedAggregation:
         every, start, rows = _joined(ids, starts, found, self.calls)
         partition = self.keys.partitions(every)
         oldest = np.full(len(every), -1, np.int64)
-        for number in np.unique(partition).tolist():
-            oldest[partition == number] = self.observed.get(number) - self.window.kept_ms
+        for number, some in per_partition(partition):
+            mine = slice(None) if some is None else some
+            oldest[mine] = self.observed.get(number) - self.window.kept_ms
         seen = np.flatnonzero(start >= oldest)
         return every[seen], start[seen], rows.take(seen)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from millstream.columns import segments as sg
 from millstream.engine.operators.aggregate_calls import AggregateCalls
+from millstream.engine.operators.aggregate_output import per_partition
 from millstream.engine.operators.session_rows import KeySessions, Session, packed
 from millstream.engine.operators.windows import AggregateSpec, WindowSpec
 from millstream.engine.state.keyed import KeyedState
@@ -176,8 +177,9 @@ class SessionState:
         """Which sessions of some keys have not expired."""
         partition = self.keys.partitions(ids)
         oldest = np.full(len(ids), -1, np.int64)
-        for number in np.unique(partition).tolist():
-            oldest[partition == number] = times.get(number) - self.window.kept_ms
+        for number, some in per_partition(partition):
+            mine = slice(None) if some is None else some
+            oldest[mine] = times.get(number) - self.window.kept_ms
         return np.flatnonzero(end >= oldest)
 
     def no_rows(self) -> Rows:

@@ -136,9 +136,9 @@ class StoredKeys:
         """Write the keys gained and lost since the last write."""
         if not self._changed:
             return
-        changed = np.unique(np.concatenate(self._changed))
+        changed = sg.distinct(np.concatenate(self._changed))
         self._changed.clear()
-        for page in np.unique(changed >> PAGE_BITS).tolist():
+        for page in sg.distinct(changed >> PAGE_BITS).tolist():
             low, high = page << PAGE_BITS, min(len(self.index), (page + 1) << PAGE_BITS)
             mine = changed[np.searchsorted(changed, low) : np.searchsorted(changed, high)]
             self._pages.write(

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from millstream.columns import arrow
+from millstream.columns import segments as sg
 from millstream.functions.aggregates.kernels import ColumnKernel, States
 
 NEVER = -1
@@ -98,7 +99,7 @@ class SlotTable:
         if not self._dirty:
             return np.empty(0, np.int64)
         if sum(map(len, self._dirty)) * 8 < self.size:
-            slots = np.unique(np.concatenate(self._dirty))
+            slots = sg.distinct(np.concatenate(self._dirty))
         else:
             mark = np.zeros(self.size, bool)
             for some in self._dirty:

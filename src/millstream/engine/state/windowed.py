@@ -271,7 +271,7 @@ class WindowedState:
         changed = segment.table.changed()
         if len(changed) == 0:
             return
-        for block in np.unique(changed >> PAGE_BITS).tolist():
+        for block in sg.distinct(changed >> PAGE_BITS).tolist():
             start, end = block << PAGE_BITS, min(len(segment), (block + 1) << PAGE_BITS)
             self._pages.write(
                 commit,
