@@ -161,24 +161,33 @@ def _queries(queries: Sequence[QueryMetrics], layout: Layout) -> Table:
     return table
 
 
-def problems(metrics: Metrics) -> list[tuple[str, str]]:
-    """Each query and connector that failed: its name, and why."""
-    found = [(query.sink, query.error) for query in metrics.queries if query.error]
-    found += [
-        (connector.name, connector.message or "failed")
-        for connector in metrics.connectors
-        if connector.state in FAILED_STATES
-    ]
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A query or connector that failed, or waits for something outside."""
+
+    name: str
+    text: str
+    failed: bool
+
+
+def problems(metrics: Metrics) -> list[Problem]:
+    """What went wrong, or waits, and why."""
+    found = [Problem(query.sink, query.error, True) for query in metrics.queries if query.error]
+    for connector in metrics.connectors:
+        failed = connector.state in FAILED_STATES
+        if failed or connector.message:
+            found.append(Problem(connector.name, connector.message or "failed", failed))
     return found
 
 
 def problem_lines(metrics: Metrics, width: int) -> list[Text]:
-    """The problems in red, each on at most two lines."""
+    """The problems, each on at most two lines: failures in red, what waits in yellow."""
     lines: list[Text] = []
-    for name, problem in problems(metrics):
-        text = " ".join(f"{name}: {problem}".split())
+    for problem in problems(metrics):
+        text = " ".join(f"{problem.name}: {problem.text}".split())
         wrapped = textwrap.wrap(text, width, max_lines=2, placeholder=" …", break_on_hyphens=False)
-        lines.extend(Text(line, style="red") for line in wrapped)
+        style = "red" if problem.failed else "yellow"
+        lines.extend(Text(line, style=style) for line in wrapped)
     return lines
 
 

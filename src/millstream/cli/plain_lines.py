@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 from millstream.cli.durations import format_elapsed
 from millstream.cli.live_view import Snapshot, problems
 
 EVERY_MS = 5_000
+# What waits tells about each try; once is enough here.
+_NEXT_TRY = re.compile(r" The next try is in \d+ ms\.$")
 
 
 class PlainLines:
@@ -24,10 +27,11 @@ class PlainLines:
 
     def show(self, snapshot: Snapshot, *, last: bool = False) -> None:
         """Tell what is new, and the figures where they are due."""
-        for name, problem in problems(snapshot.metrics):
-            if problem not in self._told:
-                self._told += f"\n{problem}"
-                self._write(f"{name}: {problem}")
+        for problem in problems(snapshot.metrics):
+            text = _NEXT_TRY.sub("", problem.text)
+            if text not in self._told:
+                self._told += f"\n{text}"
+                self._write(f"{problem.name}: {text}")
         if last or snapshot.elapsed_ms >= self._due_ms:
             self._due_ms = (snapshot.elapsed_ms // self._every_ms + 1) * self._every_ms
             line = figures_line(snapshot)

@@ -158,10 +158,6 @@ class Connectors(Protocol):
 
     def all(self) -> Sequence[RunningConnector]: ...
 
-    def due_in_ms(self) -> int | None:
-        """When a source may bring something; None: none will by itself."""
-        ...
-
 
 class Engine(Protocol):
     """What runs the queries."""
@@ -202,6 +198,10 @@ class Database(Protocol):
     def stop(self) -> None: ...
 
     def run(self, for_ms: int | None = None, until_idle: bool = False) -> None: ...
+
+    def idle(self) -> bool:
+        """Whether nothing is left to do before something comes from outside."""
+        ...
 
     def metrics(self) -> Metrics: ...
 

@@ -74,7 +74,7 @@ class Session:
         started_s = time.monotonic()
         while True:
             elapsed_ms = int((time.monotonic() - started_s) * 1000)
-            finished = not self._paused and is_idle(self._db)
+            finished = not self._paused and self._db.idle()
             metrics = self._db.metrics()
             yield Snapshot(
                 self._title, elapsed_ms, metrics, paused=bool(self._paused), finished=finished
@@ -131,12 +131,6 @@ def stop_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def is_idle(db: Database) -> bool:
-    """Whether nothing more can come: every source has ended and every query has read its input."""
-    # In this order: what the last poll of a source gave is committed before `idle` can look.
-    return db.connectors.due_in_ms() is None and db.engine.idle()
 
 
 def running_sources(db: Database) -> list[str]:

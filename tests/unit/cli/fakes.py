@@ -104,17 +104,6 @@ class FakeConnectors:
         """All of them."""
         return [FakeRunning(connector, connector.state) for connector in self._metrics.connectors]
 
-    def due_in_ms(self) -> int | None:
-        """At once, where a source is left that is not at its end."""
-        going_on = [
-            connector
-            for connector in self._metrics.connectors
-            if connector.state == "RUNNING"
-            and connector.direction == "SOURCE"
-            and (connector.progress is None or connector.progress[0] < connector.progress[1])
-        ]
-        return 0 if going_on else None
-
 
 @dataclass
 class FakeRunning:
@@ -167,6 +156,15 @@ class FakeDatabase:
     def execute(self, script: str) -> Sequence[FakeOutcome]:
         """Keep the script."""
         return list(self.execute_each(script))
+
+    def idle(self) -> bool:
+        """Whether every source is at its end."""
+        return all(
+            connector.state != "RUNNING"
+            or connector.direction == "SINK"
+            or (connector.progress is not None and connector.progress[0] == connector.progress[1])
+            for connector in self.measured.connectors
+        )
 
     def run(self, for_ms: int | None = None, until_idle: bool = False) -> None:
         """Nothing is left to do."""

@@ -88,6 +88,14 @@ def test_problems_are_told_in_red_and_whole_where_two_lines_hold_them() -> None:
     assert len(problems(metrics)) == 2
 
 
+def test_what_waits_is_told_in_yellow() -> None:
+    snapshot = recipe_snapshot(3)
+    metrics = recipe_metrics()
+    metrics.connectors = [FakeConnector("SINK", message="The server is away.")]
+    snapshot.metrics = metrics
+    assert "\x1b[33mSINK: The server is away." in screen(snapshot, 80, 24, colour=True)
+
+
 def test_a_bounded_input_shows_how_far_it_is() -> None:
     snapshot = recipe_snapshot(3)
     metrics = recipe_metrics()

@@ -54,3 +54,12 @@ def test_the_same_line_is_not_written_twice() -> None:
 def test_a_problem_is_told_once() -> None:
     failed = FakeMetrics(connectors=[FakeConnector("SINK", "FAILED", "put a URL there.")])
     assert lines_at(0, 250, 500, metrics=failed) == ["SINK: put a URL there."]
+
+
+def test_what_waits_is_told_once_whatever_the_next_try() -> None:
+    written: list[str] = []
+    lines = PlainLines(written.append)
+    for delay_ms in (100, 200):
+        waits = f"The server is away. The next try is in {delay_ms} ms."
+        lines.show(Snapshot("x", 0, FakeMetrics(connectors=[FakeConnector("S", message=waits)])))
+    assert written == ["S: The server is away."]
