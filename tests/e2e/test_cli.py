@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import IO
 
+import httpx
 import pytest
 
 from tests.e2e.terminal import COMMAND, Terminal
@@ -159,6 +160,32 @@ def test_the_demo_reads_a_log_to_its_end_and_fills_all_four_tables(tmp_path: Pat
     assert answer("SELECT events FROM click_user_sessions", tmp_path) == [{"EVENTS": 8}] * 2
     assert answer("SELECT MAX(errors) AS N FROM errors_per_min_alert", tmp_path) == [{"N": 8}]
     assert answer("SELECT count FROM user_ip_activity", tmp_path) == [{"COUNT": 8}] * 2
+
+
+def documents(url: str, index: str) -> list[dict[str, object]]:
+    """What an index of a search server holds."""
+    httpx.post(f"{url}/{index}/_refresh").raise_for_status()
+    answer = httpx.get(f"{url}/{index}/_search", params={"size": 1_000}).raise_for_status()
+    return [hit["_source"] for hit in answer.json()["hits"]["hits"]]
+
+
+def test_a_search_server_that_is_named_later_gets_everything(
+    tmp_path: Path, opensearch: str
+) -> None:
+    indices = ("user_ip_activity", "errors_per_min_alert")
+    for index in indices:
+        httpx.delete(f"{opensearch}/{index}", params={"ignore_unavailable": "true"})
+    (tmp_path / "x.log").write_text(access_log())
+    arguments = ("demo", "clickstream", "--access-log", "x.log", "--db", "x.db")
+    millstream(*arguments, folder=tmp_path)
+    done = millstream(*arguments, "--elasticsearch", opensearch, folder=tmp_path)
+    assert "FAILED" not in done.stdout
+    activity, errors = (documents(opensearch, index) for index in indices)
+    assert {(row["USERNAME"], row["COUNT"]) for row in activity} >= {
+        ("visitor-1", 8),
+        ("visitor-2", 8),
+    }
+    assert {row["STATUS"] for row in errors} == {404}
 
 
 def test_a_source_that_fails_ends_with_1(tmp_path: Path) -> None:
