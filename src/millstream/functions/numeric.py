@@ -107,7 +107,7 @@ def _saturated_bigint(value: float) -> int:
 def _round_to_bigint(value: float) -> int:
     if not math.isfinite(value):
         return _saturated_bigint(value)
-    return _saturated_bigint(math.floor(Decimal(value) + Decimal("0.5")))
+    return _saturated_bigint(math.floor(_WIDE.add(Decimal(value), Decimal("0.5"))))
 
 
 def _round_double(value: float, places: int) -> float:
@@ -282,7 +282,7 @@ FUNCTIONS = (
         "ABS", "math", "The value without its sign.",
         (
             Variant((I,), I, _abs_int, pc.abs), Variant((L,), L, _abs_bigint, pc.abs),
-            Variant((D,), D, abs, pc.abs), Variant((DECIMAL,), same_type, abs),
+            Variant((D,), D, abs, pc.abs), Variant((DECIMAL,), same_type, Decimal.copy_abs),
         ),
         (("ABS(-5)", "5"),),
     ),

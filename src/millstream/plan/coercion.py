@@ -36,6 +36,8 @@ _INT_MAX = 2**31 - 1
 _BIGINT_MAX = 2**63 - 1
 _INTEGER_DIGITS = 10
 _BIGINT_DIGITS = 19
+MAX_DIGITS = 76
+"""The most digits of a DECIMAL that columns hold; the results of arithmetic are held to it."""
 
 
 def rank(sql_type: t.SqlType | None) -> int | None:
@@ -396,13 +398,15 @@ def arithmetic_type(op: str, left: t.SqlType, right: t.SqlType) -> t.SqlType | N
 def _decimal_result(op: str, left: t.Decimal, right: t.Decimal) -> t.Decimal:
     p1, s1, p2, s2 = left.precision, left.scale, right.precision, right.scale
     if op in "+-":
-        return t.Decimal(max(s1, s2) + max(p1 - s1, p2 - s2) + 1, max(s1, s2))
-    if op == "*":
-        return t.Decimal(p1 + p2 + 1, s1 + s2)
-    if op == "/":
+        precision, scale = max(s1, s2) + max(p1 - s1, p2 - s2) + 1, max(s1, s2)
+    elif op == "*":
+        precision, scale = p1 + p2 + 1, s1 + s2
+    elif op == "/":
         scale = max(6, s1 + p2 + 1)
-        return t.Decimal(p1 - s1 + s2 + scale, scale)
-    return t.Decimal(min(p1 - s1, p2 - s2) + max(s1, s2), max(s1, s2))
+        precision = p1 - s1 + s2 + scale
+    else:
+        precision, scale = min(p1 - s1, p2 - s2) + max(s1, s2), max(s1, s2)
+    return t.Decimal(min(precision, MAX_DIGITS), min(scale, MAX_DIGITS))
 
 
 _EQUALITY = ("=", "<>", "IS DISTINCT FROM", "IS NOT DISTINCT FROM")

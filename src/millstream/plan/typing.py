@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Protocol
 
 from millstream import types as t
@@ -288,7 +289,7 @@ class _Typer:
         if node.op == "+":
             return operand
         if isinstance(operand, typed.Literal):
-            return replace(operand, value=-operand.value, position=node.position)
+            return replace(operand, value=_opposite(operand.value), position=node.position)
         return typed.Negation(type=operand.type, operand=operand, position=node.position)
 
     def _Arithmetic(self, node: ast.Arithmetic) -> typed.Expression:
@@ -508,6 +509,13 @@ def _integer(value: int, node: ast.Node) -> typed.Literal:
             hint="Write a point to make it a DECIMAL, or an exponent to make it a DOUBLE.",
         )
     return typed.Literal(type=sql_type, value=value, position=node.position)
+
+
+def _opposite(value: Any) -> Any:
+    """The negated constant, every digit kept; an exact zero has no sign."""
+    if isinstance(value, Decimal):
+        return value.copy_negate() if value else value
+    return -value
 
 
 def _name(expression: typed.Expression) -> str:
