@@ -299,13 +299,17 @@ def _texts(element: Element) -> list[str]:
     return [w[0] for w in words] if count == 5 else [w[:3] for w in words]
 
 
-_STORED = {"L": "M", "q": "Q", "e": "E", "c": "E", "Y": "u"}
+_STORED = {"L": "M", "e": "E", "c": "E"}
+_NOT_RESOLVED = "QqYwW"
+"""Letters whose fields ksqlDB does not take over from a parsed text."""
 
 
 def _store(parsed: Parsed, element: Element, found: str, text: str) -> None:
     letter, count = element.letter, element.count
     if letter in ZONE_LETTERS:
         parsed.zone = _parsed_zone(found, text)
+        return
+    if letter in _NOT_RESOLVED:
         return
     if found.lstrip("+-").isdigit():
         value = int(found)
@@ -314,7 +318,7 @@ def _store(parsed: Parsed, element: Element, found: str, text: str) -> None:
         elif letter == "S":
             value = int(found.ljust(9, "0"))
         elif letter in "ec":
-            value = 7 if value == 1 else value - 1
+            value = (_in_range("the day of the week", value, 1, 7, text) + 5) % 7 + 1
     else:
         words = [w.lower() for w in _texts(element)]
         value = words.index(found.lower()) + (0 if letter in "aG" else 1)
@@ -344,17 +348,19 @@ def _in_range(name: str, value: int, low: int, high: int, text: str) -> int:
 
 def _resolve_date(fields: dict[str, int], text: str) -> tuple[int, int]:
     """Days since 1970 of the date fields, and days to add for a day of the week alone."""
-    year = fields.get("u", fields.get("y", 1970))
-    if fields.get("G") == 0 and "y" in fields:
-        year = 1 - fields["y"]
+    year = fields.get("u", 1970)
+    if "y" in fields:
+        year = _in_range("the year", fields["y"], 1, 999_999_999, text)
+        if fields.get("G") == 0:
+            year = 1 - year
     if "D" in fields:
         last = 366 if is_leap(year) else 365
         day_of_year = _in_range("the day of the year", fields["D"], 1, last, text)
         return days_from_civil(year, 1, 1) + day_of_year - 1, 0
     month = _in_range("the month", fields.get("M", 1), 1, 12, text)
     day = _in_range("the day", fields.get("d", 1), 1, 31, text)
-    if "M" not in fields and "Q" in fields:
-        month = _in_range("the quarter", fields["Q"], 1, 4, text) * 3 - 2
+    if "d" not in fields and "F" in fields:
+        day = _in_range("the day", fields["F"], 1, 7, text)
     days = days_from_civil(year, month, min(day, days_in_month(year, month)))
     if "E" not in fields:
         return days, 0
@@ -367,12 +373,14 @@ def _resolve_date(fields: dict[str, int], text: str) -> tuple[int, int]:
 def resolve_time(fields: dict[str, int], text: str) -> tuple[int, int]:
     """Milliseconds of the day of the time fields, and 1 where 24:00 means the next day."""
     if "N" in fields:
-        return fields["N"] // 1_000_000, 0
+        nanos = _in_range("the nanosecond", fields["N"], 0, DAY_MS * 1_000_000 - 1, text)
+        return nanos // 1_000_000, 0
     if "A" in fields:
-        return fields["A"], 0
+        return _in_range("the millisecond", fields["A"], 0, DAY_MS - 1, text), 0
     minute = _in_range("the minute", fields.get("m", 0), 0, 59, text)
     second = _in_range("the second", fields.get("s", 0), 0, 59, text)
     nano = fields.get("S", fields.get("n", 0))
+    _in_range("the nanosecond", nano, 0, 999_999_999, text)
     hour = _resolve_hour(fields, text)
     rest = (minute * 60 + second) * 1000 + nano // 1_000_000
     if hour == 24:
@@ -388,6 +396,8 @@ def _resolve_hour(fields: dict[str, int], text: str) -> int:
     if "k" in fields:
         return _in_range("the hour", fields["k"], 1, 24, text) % 24
     half = fields.get("a", 0) * 12
+    if "a" in fields and not {"h", "K"} & set(fields):
+        return half + 6
     if "h" in fields:
         return half + _in_range("the hour", fields["h"], 1, 12, text) % 12
     return half + _in_range("the hour", fields.get("K", 0), 0, 11, text)
@@ -427,7 +437,7 @@ class _Moment:
             "k": self.hour or 24, "K": self.hour % 12, "h": self.hour % 12 or 12,
             "m": self.of_day // 60_000 % 60, "s": self.of_day // 1000 % 60, "A": self.of_day,
             "n": self.of_day % 1000 * 1_000_000, "N": self.of_day * 1_000_000,
-            "e": weekday % 7 + 1, "c": weekday % 7 + 1, "F": (self.day - 1) // 7 + 1,
+            "e": weekday % 7 + 1, "c": weekday % 7 + 1, "F": (self.day - 1) % 7 + 1,
             "w": (self.days - first + (first + 4) % 7) // 7 + 1,
             "W": (self.day - 1 + (self.days - self.day + 5) % 7) // 7 + 1,
         }  # fmt: skip

@@ -15,7 +15,7 @@ _MIN_MS = -62_135_000_000_000
 
 SHORT_NAMES = {
     "UTC": "UTC",
-    "GMT": "Europe/London",
+    "GMT": "UTC",
     "BST": "Europe/London",
     "WET": "Europe/Lisbon",
     "WEST": "Europe/Lisbon",
@@ -24,6 +24,10 @@ SHORT_NAMES = {
     "EET": "Europe/Athens",
     "EEST": "Europe/Athens",
     "MSK": "Europe/Moscow",
+    "AST": "America/Halifax",
+    "ADT": "America/Halifax",
+    "NST": "America/St_Johns",
+    "NDT": "America/St_Johns",
     "EST": "America/New_York",
     "EDT": "America/New_York",
     "CST": "America/Chicago",
