@@ -21,6 +21,8 @@ _SEED_1, _SEED_2 = np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344)
 _NULL_1, _NULL_2 = np.uint64(0xA4093822299F31D0), np.uint64(0x082EFA98EC4E6C89)
 _STEP, _FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 _FEW = 16
+_RECALL_ROWS = 4
+_RECALLED = 65_536
 _NAN_BITS = np.array([np.nan]).view(np.int64)[0]
 
 Hash = tuple[np.ndarray, np.ndarray]
@@ -40,6 +42,10 @@ class KeyIndex:
         self._index = HashIndex(1 if self._plain else 2)
         self._null_id = -1
         self._values = RowStore(self.types)
+        self._text = self.types[0] in (t.STRING, t.BYTES) if len(self.types) == 1 else False
+        # Python tells values of these types apart exactly as their bytes do.
+        self._can_recall = all(x in (t.STRING, *_INTEGERS) for x in self.types)
+        self._recalled: dict[tuple[object, ...], int] = {}
 
     def __len__(self) -> int:
         """One more than the largest number that was ever given."""
@@ -56,13 +62,9 @@ class KeyIndex:
 
     def insert(self, arrays: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
         """The number of each row's key, and the rows at which unknown keys came first."""
-        if self._plain and arrays[0].null_count:
-            return self._insert_with_null(arrays[0])
-        ids, first = self._index.insert(*self._codes(arrays))
-        if len(first):
-            picked = pa.array(first)
-            self._values.put(ids[first], [a.take(picked) for a in arrays])
-        return ids, first
+        if len(arrays[0]) <= _RECALL_ROWS and self._can_recall:
+            return self._insert_few(arrays)
+        return self._insert_many(arrays)
 
     def find(self, arrays: list[pa.Array]) -> np.ndarray:
         """The number of each row's key, -1 where it is unknown."""
@@ -100,6 +102,7 @@ class KeyIndex:
         """Forget keys; their numbers may be given again."""
         if (ids == self._null_id).any():
             self._null_id = -1
+        self._recalled.clear()
         self._index.release(ids)
         self._values.remove(ids)
 
@@ -115,6 +118,42 @@ class KeyIndex:
         first, second = hash_rows(arrays, self.types, distinct)
         return [first.view(np.int64), second.view(np.int64)]
 
+    def _insert_few(self, arrays: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
+        """A few rows: most are of keys that were seen a moment ago, which a dict knows fastest."""
+        rows = list(zip(*[a.to_pylist() for a in arrays], strict=True))
+        recalled = [self._recalled.get(row, -1) for row in rows]
+        if -1 not in recalled:
+            return np.array(recalled, np.int64), np.empty(0, np.int64)
+        ids, first = self._insert_many(arrays)
+        if len(self._recalled) >= _RECALLED:
+            self._recalled.clear()
+        self._recalled.update(zip(rows, ids.tolist(), strict=True))
+        return ids, first
+
+    def _insert_many(self, arrays: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
+        if arrays[0].null_count:
+            if self._plain:
+                return self._insert_with_null(arrays[0])
+        elif self._text and len(arrays[0]) >= _FEW:
+            return self._insert_texts(arrays[0])
+        ids, first = self._index.insert(*self._codes(arrays))
+        if len(first):
+            picked = pa.array(first)
+            self._values.put(ids[first], [a.take(picked) for a in arrays])
+        return ids, first
+
+    def _insert_texts(self, array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        """Look each distinct text up once; a dictionary holds them by first occurrence."""
+        encoded = array.dictionary_encode()
+        texts, index = encoded.dictionary, encoded.indices.to_numpy()
+        ids, fresh = self._index.insert(*self._codes([texts], True))
+        if len(fresh) == 0:
+            return ids[index], fresh
+        self._values.put(ids[fresh], [texts.take(pa.array(fresh))])
+        first = np.empty(len(texts), np.int64)
+        first[index[::-1]] = np.arange(len(index))[::-1]
+        return ids[index], first[fresh]
+
     def _insert_with_null(self, array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         valid = arrow.valid_mask(array)
         ids = np.empty(len(array), np.int64)
@@ -124,7 +163,7 @@ class KeyIndex:
             # The null takes its number in its turn among the keys of this batch.
             first_null = int(np.argmin(valid))
             if first_null:
-                ids[:first_null], some = self.insert([array.slice(0, first_null)])
+                ids[:first_null], some = self._insert_many([array.slice(0, first_null)])
                 fresh.append(some)
             self._null_id = int(self._index.allocate(1)[0])
             self._values.put(np.array([self._null_id]), [pa.nulls(1, array.type)])
@@ -133,7 +172,7 @@ class KeyIndex:
         ids[rest[~valid[rest]]] = self._null_id
         held = rest[valid[rest]]
         if len(held):
-            ids[held], some = self.insert([array.take(pa.array(held))])
+            ids[held], some = self._insert_many([array.take(pa.array(held))])
             fresh.append(held[some])
         return ids, np.concatenate(fresh) if fresh else np.empty(0, np.int64)
 
