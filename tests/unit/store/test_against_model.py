@@ -24,7 +24,7 @@ import millstream.store.sqlite.commit
 import millstream.store.sqlite.write
 from millstream.store.interfaces import Commit, StoreId
 from millstream.store.open import open_store
-from tests.unit.store.builders import plain, random_records
+from tests.unit.store.builders import lines, plain, random_records
 from tests.unit.store.model import Model
 
 OWNERS = ["query-1", "sink"]
@@ -193,6 +193,43 @@ class StoreMachine(RuleBasedStateMachine):
         with self.commit_or_fail():
             pass
         self.commit = None
+
+    @rule(
+        index=INDEX,
+        store=st.sampled_from(STORES),
+        owner=st.sampled_from(OWNERS),
+        what=st.sets(st.sampled_from(["append", "position", "delta", "meta", "seq"])),
+    )
+    def small_commit(self, index: int, store: StoreId, owner: str, what: set[str]) -> None:
+        """A commit of a few known things, which the other rules hardly ever leave alone."""
+        if self.commit is not None:
+            self.finish()
+        with self.store.begin() as commit:
+            model = self.committed.copy()
+            ids = sorted(model.topics)
+            if ids:
+                topic_id = ids[index % len(ids)]
+                end = len(model.records[topic_id])
+                if "append" in what:
+                    run = lines([f"{end}"], seq=[end])
+                    model.append(topic_id, plain(run))
+                    commit.append(topic_id, run)
+                if "position" in what:
+                    commit.set_position(owner, topic_id, end)
+                    model.positions.setdefault(owner, {})[topic_id] = end
+            if "delta" in what:
+                rows: list[dict[str, Any]] = [{"k": "small", "n": index}]
+                batch = pa.RecordBatch.from_pylist(rows, schema=SCHEMAS[index])
+                commit.put_delta(store, index, batch)
+                model.put_delta(store, index, rows)
+            if "meta" in what:
+                commit.put_state_meta(store, {"small": index})
+                model.metas[store] = {"small": index}
+            if "seq" in what:
+                assert commit.allocate_seq(1) == model.seq
+                model.seq += 1
+            commit.commit()
+        self.committed = model
 
     @precondition(lambda self: self.in_file)
     @rule()

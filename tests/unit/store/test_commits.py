@@ -361,7 +361,7 @@ def test_threads_see_whole_commits_only(store: Store) -> None:
             wrong.append(error)
 
     threads = [in_thread(lambda n=n: read(n)) for n in range(2)]
-    for number in range(1, 400):
+    for number in range(1, 200):
         size = 70 if number % 7 == 0 else 1
         with store.begin() as commit:
             texts = [str(number)] * size

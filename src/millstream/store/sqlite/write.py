@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import pyarrow as pa
 
@@ -16,6 +16,7 @@ from millstream.store.sqlite.blobs import (
 )
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.frames import (
+    MOST_ROWS,
     FrameContent,
     FramePart,
     FrameRun,
@@ -86,25 +87,21 @@ def write_tables(connection: Connection, image: Image, pending: Pending) -> list
     touched = Touched()
     touched.add(frames.touched)
     touched.add(pending.touched)
-    written: list[NewRun] = []
     _write_removals(connection, image, pending)
     _write_topics(connection, image, pending.topics | touched.logs)
     _write_stores(connection, image, pending.stores | touched.metas)
     _write_layouts(connection, image, pending)
     _write_entries(connection, image, pending)
     _write_positions(connection, image, touched.positions)
-    framed = dict(frames.all_runs())
-    for topic in framed.keys() | pending.runs.keys():
-        if topic in image.logs:
-            runs = pending.runs.get(topic, ())
-            written += _write_runs(connection, image, topic, framed.get(topic, ()), runs)
-    stores = set(image.stores.values())
-    for store, parts in frames.all_parts():
-        if store in stores:
-            _merge_parts(connection, image, store, parts)
-    for store, changes in pending.parts.items():
-        for change in changes:
-            _write_part(connection, store, change)
+    runs = {topic: list(framed) for topic, framed in frames.all_runs()}
+    parts = {store: list(framed) for store, framed in frames.all_parts()}
+    own_runs, own_parts = pending.runs, pending.parts
+    if frames.count and pending.rows <= MOST_ROWS and pending.only_deltas:
+        # As small as a frame: it is merged with them.
+        _add_frame(runs, parts, image.number, pending)
+        own_runs, own_parts = {}, {}
+    written = _write_runs(connection, image, runs, own_runs)
+    _write_parts(connection, image, parts, own_parts)
     if frames.count:
         connection.run("DELETE FROM frame")
         image.frames = Frames()
@@ -240,26 +237,42 @@ def _write_counters(connection: Connection, image: Image, names: set[str]) -> No
     )
 
 
+def _add_frame(
+    runs: dict[int, list[FrameRun]],
+    parts: dict[int, list[FramePart]],
+    number: int,
+    pending: Pending,
+) -> None:
+    for topic, own_runs in pending.runs.items():
+        runs.setdefault(topic, []).extend(
+            FrameRun(r.base, len(r.records), r.records) for r in own_runs
+        )
+    for store, own_parts in pending.parts.items():
+        parts.setdefault(store, []).extend(FramePart(number, p.page, p.rows) for p in own_parts)
+
+
 def _write_runs(
     connection: Connection,
     image: Image,
-    topic: int,
-    framed: Sequence[FrameRun],
-    runs: Sequence[PendingRun],
+    framed: dict[int, list[FrameRun]],
+    own: dict[int, list[PendingRun]],
 ) -> list[NewRun]:
-    """Write a topic's runs, those of frames merged."""
+    """Write runs, those of frames merged where they can be."""
     written: list[NewRun] = []
-    group: list[FrameRun] = []
-    for run in framed:
-        if group and not same_shape(group[-1].records, run.records):
-            written.append(_write_merged(connection, image.layout_ids, topic, group))
-            group = []
-        group.append(run)
-    if group:
+    for topic, runs in framed.items():
+        if topic not in image.logs:
+            continue
+        group: list[FrameRun] = []
+        for run in runs:
+            if group and not same_shape(group[-1].records, run.records):
+                written.append(_write_merged(connection, image.layout_ids, topic, group))
+                group = []
+            group.append(run)
         written.append(_write_merged(connection, image.layout_ids, topic, group))
-    for pending in runs:
-        _insert_run(connection, topic, pending)
-        written.append((topic, pending.base, pending.records))
+    for topic, pending in own.items():
+        for new in pending:
+            _insert_run(connection, topic, new)
+            written.append((topic, new.base, new.records))
     return written
 
 
@@ -302,18 +315,28 @@ def _sweep(connection: Connection, image: Image) -> None:
     image.trash = False
 
 
-def _merge_parts(
-    connection: Connection, image: Image, store: int, parts: Sequence[FramePart]
+def _write_parts(
+    connection: Connection,
+    image: Image,
+    framed: dict[int, list[FramePart]],
+    own: dict[int, list[PendingPart]],
 ) -> None:
-    """Write rows of state that frames held: one part a page where the schemas allow it."""
-    pages: dict[int, list[pa.RecordBatch]] = {}
-    for part in parts:
-        pages.setdefault(part.page, []).append(part.rows)
-    for page, batches in pages.items():
-        for rows in _join_rows(batches):
-            shape = image.find_shape(rows.schema)
-            form, body = encode_rows(rows, shape > 0)
-            connection.run(_INSERT_PART, (store, page, shape, form, rows.num_rows, body))
+    """Write rows of state, those of frames as one part a page where they can be merged."""
+    stores = set(image.stores.values())
+    for store, parts in framed.items():
+        if store not in stores:
+            continue
+        pages: dict[int, list[pa.RecordBatch]] = {}
+        for part in parts:
+            pages.setdefault(part.page, []).append(part.rows)
+        for page, batches in pages.items():
+            for rows in _join_rows(batches):
+                shape = image.find_shape(rows.schema)
+                form, body = encode_rows(rows, shape > 0)
+                connection.run(_INSERT_PART, (store, page, shape, form, rows.num_rows, body))
+    for store, changes in own.items():
+        for change in changes:
+            _write_part(connection, store, change)
 
 
 def _join_rows(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:

@@ -52,8 +52,12 @@ def test_without_readers(small_log: Store) -> None:
 def test_with_views_that_overlap_all_the_time(
     small_log: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A chain of views, each left after the next one has begun: there is always one."""
-    monkeypatch.setattr(database, "_LOG_PATIENCE_MS", 20_000)
+    """A chain of views, each left after the next one has begun: there is always one.
+
+    SQLite needs a moment without an old one to begin the log anew, and now and then does not get
+    it in time; so the log may double a few times, but is far from holding all that was written.
+    """
+    monkeypatch.setattr(database, "_LOG_PATIENCE_MS", 200)
     begun, done = threading.Event(), threading.Event()
 
     def read() -> None:
@@ -70,10 +74,10 @@ def test_with_views_that_overlap_all_the_time(
     reader = threading.Thread(target=read)
     reader.start()
     begun.wait()
-    largest = grow(small_log, 200)
+    largest = grow(small_log, 450)
     done.set()
     reader.join()
-    assert largest < 4 * LIMIT
+    assert largest < 16 * LIMIT < 450 * COMMIT / 2
 
 
 def test_after_a_long_view(small_log: Store) -> None:

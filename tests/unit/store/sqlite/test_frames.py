@@ -1,0 +1,198 @@
+"""Small commits become frames, frames become runs and parts, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pyarrow as pa
+import pytest
+
+import millstream.store.sqlite.write as write
+from millstream.store.interfaces import Store, StoreId
+from millstream.store.open import open_store
+from tests.unit.store.builders import (
+    VALUE_LAYOUT,
+    lines,
+    plain_state,
+    plain_topic,
+    raw,
+    records,
+    typed,
+    values,
+)
+
+STATE = StoreId(1, "agg", "h")
+
+
+def count(path: str, table: str) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def begin(path: str) -> Store:
+    store = open_store(path)
+    with store.begin() as commit:
+        commit.create_topic("a", 1)
+        commit.put_delta(STATE, 0, pa.record_batch({"n": [0]}))
+        commit.commit()
+    return store
+
+
+def small_commit(store: Store, number: int) -> None:
+    with store.begin() as commit:
+        commit.append(1, lines([str(number)], seq=[commit.allocate_seq(1)]))
+        commit.set_position(f"q{number}", 1, number)
+        commit.put_delta(STATE, number % 2, pa.record_batch({"n": [number]}))
+        commit.put_state_meta(STATE, {"n": number})
+        commit.commit()
+
+
+def check(store: Store, last: int) -> None:
+    with store.view() as view:
+        assert values(view, 1) == [str(n) for n in range(1, last + 1)]
+        assert view.next_seq() == last
+        assert view.state_meta(STATE) == ({"n": last} if last else {})
+        for number in range(1, last + 1):
+            assert view.positions(f"q{number}") == {1: number}
+        even = [{"n": n} for n in range(0, last + 1, 2)]
+        odd = [{"n": n} for n in range(1, last + 1, 2)]
+        assert plain_state(view.state(STATE)) == ({0: even, 1: odd} if odd else {0: even})
+
+
+@pytest.mark.parametrize("reopen_every", [1, 2, 5, 1000])
+def test_all_is_there_after_any_restart(
+    path: str, reopen_every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write, "MERGE_FRAMES", 3)
+    store = begin(path)
+    reader = open_store(path, read_only=True)
+    for number in range(1, 12):
+        small_commit(store, number)
+        if number % reopen_every == 0:
+            store.close()
+            store = open_store(path)
+        check(store, number)
+        check(reader, number)
+    store.close()
+    check(reader, 11)
+    reader.close()
+
+
+def test_many_small_commits_leave_few_rows(path: str) -> None:
+    store = begin(path)
+    for number in range(1, 601):
+        small_commit(store, number)
+    store.close()
+    assert count(path, "frame") < write.MERGE_FRAMES
+    assert count(path, "run") == 600 // write.MERGE_FRAMES
+    assert count(path, "part") == 1 + 2 * (600 // write.MERGE_FRAMES)
+    store = open_store(path, read_only=True)
+    check(store, 600)
+    store.close()
+
+
+def test_frames_of_a_topic_and_state_that_are_dropped(path: str) -> None:
+    store = begin(path)
+    small_commit(store, 1)
+    with store.begin() as commit:
+        commit.drop_topic(1)
+        commit.drop_state(1)
+        commit.commit()
+    for _ in range(2):
+        with store.view() as view:
+            assert view.topics() == []
+            assert view.positions("q1") == {}
+            assert list(view.state(STATE)) == []
+            assert view.state_meta(STATE) == {}
+        store.close()
+        store = open_store(path)
+    with store.begin() as commit:
+        commit.put_delta(STATE, 0, pa.record_batch({"n": [7]}))
+        assert plain_state(commit.state(STATE)) == {0: [{"n": 7}]}
+        commit.commit()
+    store.close()
+    assert count(path, "run") == 0
+    assert count(path, "part") == 1
+    assert count(path, "trash") == 0
+
+
+def test_runs_of_different_kinds_are_merged_apart(path: str) -> None:
+    store = begin(path)
+    for number in range(6):
+        with store.begin() as commit:
+            if number % 3:
+                commit.append(1, lines([str(number)]))
+            else:
+                value = typed(VALUE_LAYOUT, [[number], ["x"]], [number == 0])
+                commit.append(1, records(raw([None]), value))
+            commit.commit()
+    with store.begin() as commit:
+        before = plain_topic(commit, 1)
+        commit.append(1, lines(["more"] * 100))
+        commit.commit()
+    store.close()
+    store = open_store(path)
+    with store.view() as view:
+        assert plain_topic(view, 1)[:6] == before
+    store.close()
+
+
+def test_rows_of_different_schemas_and_dictionaries_are_merged_apart(path: str) -> None:
+    store = begin(path)
+    schemas = [
+        pa.schema([("n", pa.int64())]),
+        pa.schema([("n", pa.int64())], metadata={"codec": "2"}),
+        pa.schema([("n", pa.dictionary(pa.int8(), pa.int64()))]),
+        pa.schema([("m", pa.string())]),
+    ]
+    written = [
+        pa.record_batch([pa.array([str(i) if s.names == ["m"] else i], s.field(0).type)], schema=s)
+        for s in schemas
+        for i in range(3)
+    ]
+    with store.begin() as commit:
+        for rows in written:  # makes the schemas known
+            commit.put_delta(STATE, 1, rows)
+        commit.commit()
+    for rows in written:
+        with store.begin() as commit:
+            commit.put_delta(STATE, 2, rows)
+            commit.commit()
+    with store.begin() as commit:
+        commit.put_entry("source", 1, {})
+        commit.commit()
+    store.close()
+    store = open_store(path)
+    with store.view() as view:
+        parts = [part.rows for part in view.state(STATE) if part.page == 2]
+    for schema in schemas:
+        rows_of = [p for p in parts if p.schema.equals(schema, check_metadata=True)]
+        assert sum(p.num_rows for p in rows_of) == 3
+    store.close()
+
+
+def test_what_was_dropped_is_deleted_bit_by_bit(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "SWEEP_BYTES", 1)
+    store = begin(path)
+    with store.begin() as commit:
+        topic = commit.create_topic("b", 1)
+        for _ in range(3):
+            commit.append(topic.id, lines(["x"]))
+        commit.put_delta(StoreId(2, "agg", "h"), 0, pa.record_batch({"n": [0]}))
+        commit.commit()
+    with store.begin() as commit:
+        commit.drop_topic(topic.id)
+        commit.drop_state(2)
+        commit.commit()
+    counts = [(count(path, "run"), count(path, "part"))]
+    store.close()
+    store = open_store(path)
+    for number in range(5):
+        with store.begin() as commit:
+            commit.put_entry("source", number, {})
+            commit.commit()
+        counts.append((count(path, "run"), count(path, "part")))
+    store.close()
+    assert counts == [(2, 2), (1, 2), (0, 2), (0, 1), (0, 1), (0, 1)]
+    assert count(path, "trash") == 0
