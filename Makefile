@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# A machine that builds shows what failed and little else.
-PYTEST_OPTIONS := $(if $(CI),-q --no-header --tb=short -p no:cacheprovider,)
+# What was skipped is always told (-rs). A machine that builds shows what failed and little else.
+PYTEST_OPTIONS := -rs $(if $(CI),-q --no-header --tb=short -p no:cacheprovider,)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench format clean
