@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import resource
 import sys
-import time
 from pathlib import Path
 
 import duckdb
-import pyarrow.feather as feather
+
+from benchmarks import tables
+from benchmarks.children import Watch, hand_back, peak_rss_mb
 
 _COLUMNS = (
     "_time: 'BIGINT', time: 'VARCHAR', ip: 'VARCHAR', request: 'VARCHAR', status: 'INTEGER',"
@@ -17,24 +16,21 @@ _COLUMNS = (
 )
 
 
-def main(lines: str, out: str, users: str) -> None:
-    """Read and compute everything once."""
+def main(lines: str, users: str, out: str, names: str = "") -> None:
+    """Read and compute everything once, then save the named tables (separated by commas)."""
     con = duckdb.connect()
     con.execute("set threads = 2")
     con.execute(
         "create table web_users as select i::varchar user_id, 'user_' || i username,"
         f" 'city_' || (i % 7) city from range({int(users)}) t(i)"
     )
-    start = time.perf_counter()
+    watch = Watch()
     for statement in _statements(lines):
         con.execute(statement)
-    seconds = time.perf_counter() - start
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    for name in ("pages", "errors", "activity", "sessions"):
-        table = con.sql(f"from {name}").to_arrow_table()
-        feather.write_feather(table, str(Path(out) / f"{name}.arrow"))
-    figures = {"seconds": seconds, "peak_rss_mb": peak_mb}
-    (Path(out) / "figures.json").write_text(json.dumps(figures))
+    figures = watch.figures() | {"peak_rss_mb": peak_rss_mb()}
+    for name in names.split(",") if names else ():
+        tables.save(Path(out), name, con.sql(f"from {name}").to_arrow_table())
+    hand_back(figures)
 
 
 def _statements(lines: str) -> list[str]:

@@ -1,43 +1,42 @@
-"""Child process: runs the recipe over a prepared file, writes results and figures."""
+"""Child process: runs the recipe over a prepared file, saves its tables, tells figures."""
 
 from __future__ import annotations
 
-import json
-import resource
 import sys
-import time
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.feather as feather
 
+from benchmarks import tables
+from benchmarks.children import Figures, Watch, hand_back, peak_rss_mb, rss_mb
 from millstream.database import Database
 
-_RESULTS = {
-    "pages": "SELECT k1 AS k, WINDOWSTART AS ws, pages AS n FROM pages_per_min",
-    "errors": "SELECT k1 AS k, WINDOWSTART AS ws, errors AS n FROM errors_per_min_alert",
-    "activity": "SELECT k1, k2, k3, WINDOWSTART AS ws, count AS n FROM user_ip_activity",
-    "sessions": "SELECT k, WINDOWSTART AS ws, WINDOWEND AS we, events AS n"
-    " FROM click_user_sessions",
-}
+MAX_ROWS = 100_000
 
 
-def main(path: str, out: str) -> None:
-    """Run to the end, then read the tables."""
+def main(path: str, out: str, names: str = "") -> None:
+    """Run to the end, then save the named tables (separated by commas)."""
     # Imports and opening are not measured: from the first read to the last fsync is.
-    with Database.open(path, max_rows=100_000) as db:
-        start = time.perf_counter()
-        db.run(until_idle=True)
-        seconds = time.perf_counter() - start
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    with Database.open(path, max_rows=MAX_ROWS) as db:
+        watch = Watch()
+        memory = _run(db)
+        figures = watch.figures() | memory
         errors = db.metrics().errors
         if errors:
             raise SystemExit("; ".join(errors))
-        for name, query in _RESULTS.items():
-            table: pa.Table = db.sql(query).arrow()
-            feather.write_feather(table, str(Path(out) / f"{name}.arrow"))
-    figures = {"seconds": seconds, "peak_rss_mb": peak_mb}
-    (Path(out) / "figures.json").write_text(json.dumps(figures))
+        for name in names.split(",") if names else ():
+            table: pa.Table = db.sql(tables.QUERIES[name]).arrow()
+            tables.save(Path(out), name, table)
+    hand_back(figures)
+
+
+def _run(db: Database) -> Figures:
+    """Step until nothing is left; peak and growth over the second half of the steps."""
+    rss = []
+    while db.step() or not db.idle():
+        rss.append(rss_mb())
+    half = rss[len(rss) // 2 :]
+    return {"peak_rss_mb": peak_rss_mb(), "rss_growth_mb": half[-1] - half[0]}
 
 
 if __name__ == "__main__":

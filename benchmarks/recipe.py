@@ -1,121 +1,117 @@
 """The clickstream recipe over a million clicks, beside one batch in DuckDB.
 
-    python -m benchmarks.recipe [--clicks N] [--runs N] [--cache BYTES] [--json FILE]
+    python -m benchmarks.recipe [--clicks N] [--runs N] [--json FILE] [--small]
 
 Each contestant runs in a process of its own, from raw bytes on disk: Millstream reads a topic of
-its database file and makes everything durable, at most 100,000 rows a commit; DuckDB reads lines
-of JSON once and keeps nothing. One warm-up, then interleaved, the median counts. Final contents
-are compared row by row.
+its database file and makes everything durable, at most 100,000 rows a commit, with the record
+cache on and then at 0 (every update is a record); DuckDB reads lines of JSON once and keeps
+nothing. One warm-up, then interleaved; the median of the runs' ratios counts. Final contents are
+compared row by row, and the topics written at cache 0, coalesced, with those written with it.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
-import statistics
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.feather as feather
-
+from benchmarks import coalesced, report, tables
+from benchmarks.children import Figures, run_child
+from benchmarks.contestant_topics import TOPICS
 from benchmarks.prepare import database_with_clicks, lines_with_clicks
 
 _USERS = 1000
-_TABLES = ("pages", "errors", "activity", "sessions")
+_CACHES = {"cache on": "10000000", "cache 0": "0"}
+_DUCKDB = "DuckDB"
 
 
 def main() -> None:
-    """Prepare the input, run both, compare, print, and write the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Prepare the input, run all, compare, print, and write the figures."""
+    parser = report.parser(__doc__)
     parser.add_argument("--clicks", type=int, default=1_000_000)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--cache", default="10000000", help="0 emits every update")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="millstream-bench-") as folder:
-        figures = _measure(Path(folder), options.clicks, options.runs, options.cache)
-    print(_table(figures))
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    if options.small:
+        options.clicks, options.runs = min(options.clicks, 100_000), 1
+    report.run(options, lambda folder: _measure(folder, options))
 
 
-def _measure(folder: Path, clicks: int, runs: int, cache: str) -> dict[str, float]:
-    prepared, lines = folder / "clicks.db", folder / "clicks.ndjson"
-    database_with_clicks(prepared, clicks, _USERS, cache=cache)
+def _measure(folder: Path, options: argparse.Namespace) -> tuple[Figures, str]:
+    clicks, runs = options.clicks, options.runs
+    lines = folder / "clicks.ndjson"
     lines_with_clicks(lines, clicks, _USERS)
-    ours: list[dict[str, float]] = []
-    theirs: list[dict[str, float]] = []
-    for run in range(runs + 1):
-        theirs.append(_run(folder / "duckdb", "duckdb", str(lines), users=_USERS))
-        work = folder / "work.db"
-        shutil.copyfile(prepared, work)
-        ours.append(_run(folder / "millstream", "millstream", str(work)))
-        for left in folder.glob("work.db*"):
-            left.unlink()
-        if run == 0:
-            _compare(folder / "millstream", folder / "duckdb")
-    our_s = statistics.median(f["seconds"] for f in ours[1:])
-    their_s = statistics.median(f["seconds"] for f in theirs[1:])
+    prepared = {}
+    for name, cache in _CACHES.items():
+        prepared[name] = folder / f"cache-{cache}.db"
+        database_with_clicks(prepared[name], clicks, _USERS, cache=cache)
+    _check(folder, prepared, lines)
+    taken: dict[str, list[Figures]] = {name: [] for name in (_DUCKDB, *_CACHES)}
+    for _ in range(runs):
+        taken[_DUCKDB].append(run_child("contestant_duckdb", lines, _USERS, folder))
+        for name, path in prepared.items():
+            taken[name].append(_run_copy(folder, path, "contestant_millstream", folder))
+    return _figures(clicks, taken), _table(clicks, taken)
+
+
+def _check(folder: Path, prepared: dict[str, Path], lines: Path) -> None:
+    """The warm-up: contents equal DuckDB's, and the topics of both caches tell the same."""
+    names = list(tables.QUERIES)
+    run_child("contestant_duckdb", lines, _USERS, folder / _DUCKDB, ",".join(names))
+    for name, path in prepared.items():
+        _run_copy(folder, path, "contestant_millstream", folder / name, ",".join(names))
+        counts = tables.compare(folder / name, folder / _DUCKDB, names)
+        print(f"{name}: rows equal to DuckDB's: {counts}")
+        _run_copy(folder, path, "contestant_topics", folder / name)
+    on, off = (folder / name for name in _CACHES)
+    print("records at cache 0, and with it:", coalesced.check(off, on, TOPICS))
+
+
+def _run_copy(folder: Path, prepared: Path, contestant: str, *arguments: object) -> Figures:
+    work = folder / "work.db"
+    shutil.copyfile(prepared, work)
+    figures = run_child(contestant, work, *arguments)
+    figures["file_mb"] = work.stat().st_size / (1 << 20)
+    for left in folder.glob("work.db*"):
+        left.unlink()
+    return figures
+
+
+def _ratio(taken: dict[str, list[Figures]], name: str, what: str = "seconds") -> float:
+    """The median over the runs of DuckDB's time over the contestant's, in the same run."""
+    pairs = zip(taken[_DUCKDB], taken[name], strict=True)
+    return report.median(theirs[what] / ours[what] for theirs, ours in pairs)
+
+
+def _figures(clicks: int, taken: dict[str, list[Figures]]) -> Figures:
+    on, off = _CACHES
     return {
-        "events_per_s": round(clicks / our_s),
-        "duckdb_events_per_s": round(clicks / their_s),
-        "ratio": round(
-            statistics.median(
-                t["seconds"] / o["seconds"] for o, t in zip(ours[1:], theirs[1:], strict=True)
-            ),
-            3,
-        ),
-        "peak_rss_mb": round(max(f["peak_rss_mb"] for f in ours[1:])),
-        "duckdb_peak_rss_mb": round(max(f["peak_rss_mb"] for f in theirs[1:])),
+        "ratio": round(_ratio(taken, on), 3),
+        "ratio_cache0": round(_ratio(taken, off), 3),
+        "ratio_cpu": round(_ratio(taken, on, "cpu_seconds"), 3),
+        "ratio_cache0_cpu": round(_ratio(taken, off, "cpu_seconds"), 3),
+        "events_per_s": round(clicks / report.median(f["seconds"] for f in taken[on])),
+        "duckdb_events_per_s": round(clicks / report.median(f["seconds"] for f in taken[_DUCKDB])),
+        "peak_rss_mb": round(max(f["peak_rss_mb"] for f in taken[on])),
+        "peak_rss_cache0_mb": round(max(f["peak_rss_mb"] for f in taken[off])),
     }
 
 
-def _run(out: Path, contestant: str, source: str, users: int | None = None) -> dict[str, float]:
-    out.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", f"benchmarks.contestant_{contestant}", source, str(out)]
-    if users is not None:
-        command.append(str(users))
-    subprocess.run(command, check=True)
-    found: dict[str, float] = json.loads((out / "figures.json").read_text())
-    return found
-
-
-def _compare(ours: Path, theirs: Path) -> None:
-    """Every row of every table must be the same in both."""
-    for name in _TABLES:
-        one, other = (_sorted(p / f"{name}.arrow") for p in (ours, theirs))
-        if one != other:
-            wrong = sum(a != b for a, b in zip(one, other, strict=False))
-            raise SystemExit(
-                f"{name}: {len(one)} and {len(other)} rows, {wrong} of them differ:"
-                f" {[x for x in zip(one, other, strict=False) if x[0] != x[1]][:2]}"
-            )
-        print(f"{name}: {len(one)} rows equal")
-
-
-def _sorted(path: Path) -> list[tuple[object, ...]]:
-    table: pa.Table = feather.read_table(str(path))
-    columns = [c.to_pylist() for c in table.columns]
-    return sorted(zip(*columns, strict=True))
-
-
-def _table(figures: dict[str, float]) -> str:
-    return "\n".join(
-        [
-            "",
-            "| | events/s | ratio | peak RSS | durable |",
-            "|---|---|---|---|---|",
-            f"| Millstream, the whole recipe | {figures['events_per_s']:,} |"
-            f" {figures['ratio']} | {figures['peak_rss_mb']} MB | yes |",
-            f"| DuckDB, one batch | {figures['duckdb_events_per_s']:,} | 1 |"
-            f" {figures['duckdb_peak_rss_mb']} MB | no |",
-        ]
-    )
+def _table(clicks: int, taken: dict[str, list[Figures]]) -> str:
+    rows: list[list[object]] = []
+    for name, figures in taken.items():
+        rows.append(
+            [
+                name if name == _DUCKDB else f"Millstream, {name}",
+                clicks / report.median(f["seconds"] for f in figures),
+                _ratio(taken, name),
+                report.median(f["cpu_seconds"] for f in figures),
+                _ratio(taken, name, "cpu_seconds"),
+                max(f["peak_rss_mb"] for f in figures),
+                "no" if name == _DUCKDB else "yes",
+            ]
+        )
+    heads = ["", "events/s", "ratio", "CPU s", "ratio of CPU", "peak RSS, MB", "durable"]
+    return report.table(heads, rows)
 
 
 if __name__ == "__main__":
