@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from millstream.columns.sorting import stable_sort
+
 _EMPTY = -1
 _SMALLEST = 64
 _LOAD = 0.6
@@ -189,7 +191,7 @@ def first_occurrences(keys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarra
     length = len(keys[0])
     if length < 2:
         return np.zeros(length, np.int64), np.zeros(length, np.int64)
-    order = np.argsort(keys[0], kind="stable") if len(keys) == 1 else np.lexsort(keys[::-1])
+    order = stable_sort(keys[0])[0] if len(keys) == 1 else np.lexsort(keys[::-1])
     differs = np.zeros(length, bool)
     differs[0] = True
     for key in keys:

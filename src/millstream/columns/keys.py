@@ -13,14 +13,14 @@ import pyarrow as pa
 
 from millstream import types as t
 from millstream.columns import arrow
-from millstream.columns.hash_index import HashIndex, mix64
+from millstream.columns.hash_index import HashIndex, first_occurrences, mix64
 from millstream.columns.row_store import RowStore
 
 _INTEGERS = (t.INTEGER, t.BIGINT, t.DATE, t.TIME, t.TIMESTAMP)
 _SEED_1, _SEED_2 = np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344)
 _NULL_1, _NULL_2 = np.uint64(0xA4093822299F31D0), np.uint64(0x082EFA98EC4E6C89)
 _STEP, _FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
-_FEW = 16
+_FEW, _MANY = 16, 1024
 _RECALL_ROWS = 4
 _RECALLED = 65_536
 _NAN_BITS = np.array([np.nan]).view(np.int64)[0]
@@ -42,7 +42,7 @@ class KeyIndex:
         self._index = HashIndex(1 if self._plain else 2)
         self._null_id = -1
         self._values = RowStore(self.types)
-        self._text = self.types[0] in (t.STRING, t.BYTES) if len(self.types) == 1 else False
+        self._texts = all(x in (t.STRING, t.BYTES) for x in self.types)
         # Python tells values of these types apart exactly as their bytes do.
         self._can_recall = all(x in (t.STRING, *_INTEGERS) for x in self.types)
         self._recalled: dict[tuple[object, ...], int] = {}
@@ -134,8 +134,17 @@ class KeyIndex:
         if arrays[0].null_count:
             if self._plain:
                 return self._insert_with_null(arrays[0])
-        elif self._text and len(arrays[0]) >= _FEW:
+        elif self._texts and len(arrays) == 1 and len(arrays[0]) >= _FEW:
             return self._insert_texts(arrays[0])
+        if self._texts and len(arrays[0]) >= _MANY:
+            number, rows = _distinct_texts(arrays)
+            if 2 * len(rows) < len(arrays[0]):
+                picked = pa.array(rows)
+                ids, first = self._insert_rows([a.take(picked) for a in arrays])
+                return ids[number], rows[first]
+        return self._insert_rows(arrays)
+
+    def _insert_rows(self, arrays: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
         ids, first = self._index.insert(*self._codes(arrays))
         if len(first):
             picked = pa.array(first)
@@ -244,6 +253,23 @@ def _hash_distinct(array: pa.Array) -> Hash:
         return np.append(first, _NULL_1)[row], np.append(second, _NULL_2)[row]
     row = index.to_numpy()
     return first[row], second[row]
+
+
+def _distinct_texts(arrays: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
+    """Number the distinct rows of some text columns by first occurrence: each row's number, and
+    the row at which each comes first."""
+    code, span = np.zeros(len(arrays[0]), np.int64), 1
+    for array in arrays:
+        encoded = array.dictionary_encode()
+        size = len(encoded.dictionary)
+        index = encoded.indices.fill_null(size).to_numpy()
+        span *= size + 1
+        if span >= 1 << 62:
+            rows = np.arange(len(code))
+            return rows, rows
+        code = code * (size + 1) + index
+    first, number = first_occurrences([code])
+    return number, first
 
 
 def _hash_texts(array: pa.Array) -> Hash:

@@ -98,3 +98,26 @@ def test_sliced_columns_are_read_from_their_offset() -> None:
     assert index.ids([whole.slice(1)]).tolist() == [0, 1, 0]
     assert index.find([whole]).tolist() == [-1, 0, 1, 0]
     assert index.arrays(np.array([1, 0]))[0].to_pylist() == ["zzz", "yy"]
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("distinct", [3, 2000])
+def test_many_texts_equal_a_dict(width: int, distinct: int) -> None:
+    rng = np.random.default_rng(width)
+    types: list[t.SqlType] = [t.STRING, t.BYTES, t.STRING][:width]
+    index, known = KeyIndex(types), dict[str, int]()
+    for _ in range(3):
+        numbers = rng.integers(0, distinct, (3000, width))
+        rows: list[list[object]] = [
+            [None if n == 0 and i else (f"t{n}", f"b{n}".encode(), f"u{n}")[i] for i, n in pair]
+            for pair in (list(enumerate(r)) for r in numbers.tolist())
+        ]
+        columns = _columns(types, rows)
+        expected = [known.setdefault(_identity(r), len(known)) for r in rows]
+        before = len(index)
+        ids, first = index.insert(columns)
+        assert ids.tolist() == expected
+        assert [expected.index(i) for i in range(before, len(known))] == first.tolist()
+        assert index.find(columns).tolist() == expected
+    got = index.arrays(np.arange(len(known)))
+    assert [_identity(list(r)) for r in zip(*[a.to_pylist() for a in got], strict=True)] == [*known]
