@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 
 from millstream.errors import StoreError
+
+_TRIES = 20
 
 
 class WriterLock:
@@ -31,12 +34,18 @@ class WriterLock:
                 ) from error
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 holder = _holder(file)
                 os.close(file)
                 raise StoreError(
                     f"the database '{database}' is open for writing by {holder}",
                     hint="Close it there first, or open it read-only here.",
+                ) from error
+            except OSError as error:
+                os.close(file)
+                raise StoreError(
+                    f"the database '{database}' cannot be locked: {error.strerror}",
+                    hint="Put it on a local disk; some network file systems have no locks.",
                 ) from error
             if self._is_current(file):
                 os.ftruncate(file, 0)
@@ -64,7 +73,11 @@ class WriterLock:
 
 
 def _holder(file: int) -> str:
-    text = os.pread(file, 32, 0).decode(errors="replace").strip()
-    if not text.isdigit():
-        return "another process"
-    return "this process already" if int(text) == os.getpid() else f"process {text}"
+    for _ in range(_TRIES):
+        text = os.pread(file, 32, 0).decode(errors="replace")
+        # The line is whole once it has an end; a holder that has just begun writes it now.
+        if text.endswith("\n") and text.strip().isdigit():
+            number = int(text)
+            return "this process already" if number == os.getpid() else f"process {number}"
+        time.sleep(0.01)
+    return "another process"
