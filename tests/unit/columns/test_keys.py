@@ -104,7 +104,8 @@ def test_sliced_columns_are_read_from_their_offset() -> None:
 @pytest.mark.parametrize("distinct", [3, 2000])
 def test_many_texts_equal_a_dict(width: int, distinct: int) -> None:
     rng = np.random.default_rng(width)
-    types: list[t.SqlType] = [t.STRING, t.BYTES, t.STRING][:width]
+    every: list[t.SqlType] = [t.STRING, t.BYTES, t.STRING]
+    types = every[:width]
     index, known = KeyIndex(types), dict[str, int]()
     for _ in range(3):
         numbers = rng.integers(0, distinct, (3000, width))
