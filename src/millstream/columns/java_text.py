@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+_ZERO = pa.scalar(0.0, pa.float64())
+_POINT_ZERO, _EMPTY = pa.scalar(".0", pa.string()), pa.scalar("", pa.string())
 _PLAIN_FROM = 1e-3
 _PLAIN_BELOW = 1e7
 _SHORTEST_FROM = 2.3e-308
@@ -40,13 +42,13 @@ def doubles_to_text(array: pa.Array) -> pa.Array:
     """The texts of a DOUBLE array as a string array; null stays null."""
     if len(array) == 0:
         return pa.array([], pa.string())
-    values = array.fill_null(0.0).to_numpy(zero_copy_only=False)
+    values = array.fill_null(_ZERO).to_numpy(zero_copy_only=False)
     magnitude = np.abs(values)
     plain = ((magnitude >= _PLAIN_FROM) & (magnitude < _PLAIN_BELOW)) | (magnitude == 0.0)
     texts = pc.cast(array, pa.string())
     whole = plain & (values == np.trunc(values))
     if whole.any():
-        suffixed = pc.binary_join_element_wise(texts, ".0", "")
+        suffixed = pc.binary_join_element_wise(texts, _POINT_ZERO, _EMPTY)
         texts = pc.if_else(pa.array(whole), suffixed, texts)
     if not plain.all():
         rest = ~plain

@@ -21,6 +21,7 @@ S, I, B = t.STRING, t.INTEGER, t.BYTES  # noqa: E741
 JAVA_WHITESPACE = "".join(map(chr, range(33)))
 """What Java's `trim` takes away."""
 _MAX_BMP_BYTE = 0xEF
+_EMPTY = pa.scalar("", pa.string())
 
 
 def text_bytes(array: pa.Array) -> np.ndarray:
@@ -150,7 +151,7 @@ def _concat(*parts: str | None) -> str:
 
 
 def _concat_columns(*arrays: pa.Array) -> pa.Array:
-    return pc.binary_join_element_wise(*arrays, "", null_handling="skip")
+    return pc.binary_join_element_wise(*arrays, _EMPTY, null_handling="skip")
 
 
 def _concat_bytes(*parts: bytes | None) -> bytes:

@@ -8,6 +8,8 @@ import pyarrow.compute as pc
 from millstream import types as t
 from millstream.functions.registry import Variant
 
+_EMPTY = pa.scalar("", pa.string())
+
 
 def _row(left: str | None, right: str | None) -> str:
     return f"{'null' if left is None else left}{'null' if right is None else right}"
@@ -15,7 +17,7 @@ def _row(left: str | None, right: str | None) -> str:
 
 def _columnar(left: pa.Array, right: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(
-        left, right, "", null_handling="replace", null_replacement="null"
+        left, right, _EMPTY, null_handling="replace", null_replacement="null"
     )
 
 

@@ -131,7 +131,7 @@ def _numbers(values: Operand, dtype: Any, length: int) -> tuple[np.ndarray, np.n
     array = _as_array(values, length)
     nulls = null_mask(array)
     if nulls is not None:
-        array = array.fill_null(0)
+        array = array.fill_null(pa.scalar(0, array.type))
     return array.to_numpy(zero_copy_only=False).astype(dtype, copy=False), nulls
 
 

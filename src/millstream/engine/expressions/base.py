@@ -73,6 +73,8 @@ class EvaluationFailure(Exception):
 
 
 NULL_OPERAND = "an operand is null"
+FALSE = pa.scalar(False, pa.bool_())
+"""A typed constant: pyarrow takes a hundred microseconds to tell the type of a Python value."""
 
 
 class Frame:

@@ -26,6 +26,7 @@ from millstream.engine.expressions.base import (
 from millstream.engine.expressions.casts import caster
 from millstream.engine.expressions.strict import map_rows, python_values
 
+_ZERO = pa.scalar(0.0, pa.float64())
 _WHOLE = (t.INTEGER, t.BIGINT)
 _PLAIN_TEXT = (*_WHOLE, t.BOOLEAN)
 
@@ -133,7 +134,7 @@ def _by_column(values: pa.Array, source: t.SqlType, target: t.SqlType) -> pa.Arr
     if source == t.STRING and target in _WHOLE:
         return _parsed(values, _INTEGER_TEXT[target], target)
     if source == t.STRING and target == t.DOUBLE:
-        return _parsed(values, r"^[+-]?[0-9]+(?:\.[0-9]+)?$", target)
+        return _parsed(values, r"^[+-]?[0-9]{1,99}(?:\.[0-9]{1,99})?$", target)
     return None
 
 
@@ -144,7 +145,7 @@ def _saturated(values: pa.Array, target: t.SqlType) -> pa.Array:
     dtype: Any = np.int32 if target == t.INTEGER else np.int64
     limits = np.iinfo(dtype)
     nulls = null_mask(values)
-    numbers = (values if nulls is None else values.fill_null(0.0)).to_numpy(zero_copy_only=False)
+    numbers = (values if nulls is None else values.fill_null(_ZERO)).to_numpy(zero_copy_only=False)
     with np.errstate(invalid="ignore"):
         whole = np.trunc(numbers).astype(dtype)
     whole = np.where(numbers >= float(limits.max), limits.max, whole)

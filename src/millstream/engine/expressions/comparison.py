@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from millstream import types as t
 from millstream.columns import arrow
-from millstream.engine.expressions.base import Constant, EvaluationFailure, Node
+from millstream.engine.expressions.base import FALSE, Constant, EvaluationFailure, Node
 from millstream.engine.expressions.strict import Computed, Operand, Strict
 
 _PYTHON: dict[str, Callable[[Any, Any], bool]] = {
@@ -76,7 +76,7 @@ class Comparison(Strict):
             compared = pa.repeat(compared, length)
         if self.distinct:
             return Computed(_distinct(compared, left, right, self.null_safe_equal, length))
-        return Computed(pc.fill_null(compared, False) if compared.null_count else compared)
+        return Computed(pc.fill_null(compared, FALSE) if compared.null_count else compared)
 
     def _compare_columns(self, left: Operand, right: Operand) -> pa.Array | None:
         left_type, right_type = (o.type for o in self.operands)
@@ -130,13 +130,15 @@ def _against_decimal(
         given = values if values.null_count == 0 else values.drop_null()
         if not np.isfinite(given.to_numpy(zero_copy_only=False)).all():
             return None
-        return _ARROW[op](values, pa.scalar(number))
+        return _ARROW[op](values, pa.scalar(number, pa.float64()))
     if sql_type in (t.INTEGER, t.BIGINT):
         return _integers_against(op, values, constant)
     if isinstance(sql_type, t.Decimal) and sql_type.precision <= 38:
         digits = len(constant.as_tuple().digits)
         if digits + sql_type.scale <= 38:
-            return _ARROW[op](values, pa.scalar(constant))
+            scale = max(-int(constant.as_tuple().exponent), 0)
+            exact = pa.decimal128(max(digits, scale), scale)
+            return _ARROW[op](values, pa.scalar(constant, exact))
     return None
 
 
@@ -147,7 +149,7 @@ def _integers_against(op: str, values: Operand, constant: Decimal) -> pa.Array |
     whole = floor == constant
     if not whole:
         if op in ("=", "<>"):
-            return pc.and_(pc.is_valid(values), op == "<>")
+            return pc.and_(pc.is_valid(values), pa.scalar(op == "<>", pa.bool_()))
         op = {"<": "<=", ">=": ">"}.get(op, op)
     return _ARROW[op](values, pa.scalar(floor, pa.int64()))
 
@@ -177,7 +179,7 @@ class In(Strict):
             return Computed(pc.is_in(operands[0], value_set=self._constants))
         found = np.zeros(length, bool)
         for item in operands[1:]:
-            equal = pc.fill_null(pc.equal(operands[0], item), False)
+            equal = pc.fill_null(pc.equal(operands[0], item), FALSE)
             found |= equal.to_numpy(zero_copy_only=False)
         return Computed(pa.array(found))
 

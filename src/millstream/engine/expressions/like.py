@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from millstream import types as t
-from millstream.engine.expressions.base import Constant, EvaluationFailure, Node
+from millstream.engine.expressions.base import FALSE, Constant, EvaluationFailure, Node
 from millstream.engine.expressions.strict import Computed, Operand, Strict
 
 _LINE_ENDS = "\n\r\u0085\u2028\u2029"
@@ -46,7 +46,7 @@ class Like(Strict):
         if self._columnar is None or isinstance(operands[0], pa.Scalar):
             return None
         matched = self._columnar(operands[0])
-        return Computed(pc.fill_null(matched, False) if matched.null_count else matched)
+        return Computed(pc.fill_null(matched, FALSE) if matched.null_count else matched)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -84,7 +84,8 @@ def _matcher(pattern: str, escape: str | None) -> Callable[[pa.Array], pa.Array]
     kinds = [k for k, _ in parts]
     text = "".join(x for _, x in parts)
     if kinds == ["text"] or not kinds:
-        return lambda values: pc.equal(values, text)
+        whole_text = pa.scalar(text, pa.string())
+        return lambda values: pc.equal(values, whole_text)
     simple = {
         ("%", "text"): pc.ends_with,
         ("text", "%"): pc.starts_with,
