@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
+import pyarrow as pa
 
 from millstream.functions.registry import Aggregator
 from millstream.types import Column, Schema, SqlType
@@ -52,13 +54,16 @@ class AggregateCall:
 @dataclass(frozen=True, slots=True)
 class AggregateSpec:
     """What to group by, what to compute, over which window. `output` has the key columns and one
-    value column per call. `final`: only final results, when a window closes."""
+    value column per call. `final`: only final results, when a window closes; those of one window
+    go by the bytes of their keys, which `key_bytes` makes (without it: as the KAFKA format does).
+    """
 
     key: tuple[Column, ...]
     calls: tuple[AggregateCall, ...]
     window: WindowSpec | None
     output: Schema
     final: bool = False
+    key_bytes: Callable[[list[pa.Array]], list[bytes]] | None = None
 
 
 def windows_of(rowtime: np.ndarray, window: WindowSpec) -> tuple[np.ndarray, np.ndarray]:
