@@ -7,30 +7,26 @@ import importlib
 from millstream.functions.registry import Registry
 
 _FAMILIES = (
-    "json_functions",
-    "times",
-    "url",
+    "nulls",
+    "numeric",
+    "trigonometry",
+    "strings",
     "regex",
     "masks",
     "binary",
+    "url",
+    "json_functions",
     "arrays",
     "maps",
+    "times",
     "table_functions",
-    "strings",
-    "numeric",
-    "trigonometry",
-    "nulls",
 )
 
 
 def default_registry() -> Registry:
-    """All built-in functions, in a registry of the caller's own."""
+    """All built-in functions, in a registry of the caller's own; families load when asked for."""
     registry = Registry()
     for family in _FAMILIES:
         registry.add(*importlib.import_module(f"millstream.functions.{family}").FUNCTIONS)
-    try:
-        aggregates = importlib.import_module("millstream.functions.aggregates")
-    except ModuleNotFoundError:
-        return registry
-    registry.add(*getattr(aggregates, "ALL", ()))
+    registry.add(*importlib.import_module("millstream.functions.aggregates").ALL)
     return registry

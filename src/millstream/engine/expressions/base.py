@@ -72,7 +72,6 @@ class EvaluationFailure(Exception):
         self.quiet = quiet
 
 
-NULL_OPERAND = "an operand is null"
 FALSE = pa.scalar(False, pa.bool_())
 """A typed constant: pyarrow takes a hundred microseconds to tell the type of a Python value."""
 

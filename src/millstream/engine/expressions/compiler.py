@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 
 from millstream import types as t
-from millstream.columns import arrow
 from millstream.engine.expressions.arithmetic import Arithmetic, Negation
 from millstream.engine.expressions.base import (
     ColumnNode,
@@ -82,11 +81,6 @@ class Compiled:
 def compile_expression(expression: typed.Expression) -> Compiled:
     """The expression, ready to be evaluated; constant parts are computed now."""
     return Compiled(expression)
-
-
-def is_column(expression: typed.Expression) -> bool:
-    """Whether the expression is just a column."""
-    return isinstance(expression, typed.Column)
 
 
 def _compile(expression: typed.Expression) -> Node:
@@ -212,8 +206,3 @@ def columns_of(expression: typed.Expression) -> list[typed.Column]:
 
 def _is_deterministic(expression: typed.Expression) -> bool:
     return all(e.variant.deterministic for e in walk(expression) if isinstance(e, typed.Call))
-
-
-def empty_columns(types: Sequence[t.SqlType]) -> list[pa.Array]:
-    """Columns without rows, for evaluating over nothing."""
-    return [arrow.nulls(s, 0) for s in types]
