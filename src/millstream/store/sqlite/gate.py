@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from millstream.errors import StoreError
 
+PATIENCE_SECONDS = 60.0
+"""So long a thread waits for another one; two that wait for each other would do so for ever."""
+
 
 class Gate:
     """Many readers or one writer. A waiting writer goes before readers that come later, except
-    those whose thread reads already. Only an in-memory database has one."""
+    those whose thread reads already. Only an in-memory database has one.
+
+    Whoever holds a lock of its own while it commits must not wait for that lock inside a view.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -24,8 +30,10 @@ class Gate:
         """Begin to read; the ticket is for `leave`."""
         me = threading.get_ident()
         with self._changed:
-            while self._writing or (self.writers_waiting and not self._readers[me]):
-                self._changed.wait()
+            self._wait(
+                lambda: not self._writing and (not self.writers_waiting or self._readers[me] > 0),
+                "a commit",
+            )
             self._readers[me] += 1
         return me
 
@@ -49,14 +57,23 @@ class Gate:
                 )
             self.writers_waiting += 1
             try:
-                while self._writing or self._readers:
-                    self._changed.wait()
+                self._wait(lambda: not self._writing and not self._readers, "a view")
                 self._writing = True
             finally:
                 self.writers_waiting -= 1
+                self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
                 self._writing = False
                 self._changed.notify_all()
+
+    def _wait(self, ready: Callable[[], bool], what: str) -> None:
+        if not self._changed.wait_for(ready, PATIENCE_SECONDS):
+            raise StoreError(
+                f"another thread has had {what} of the in-memory database open for"
+                f" {PATIENCE_SECONDS:.0f} s",
+                hint="End it sooner, or use a database file, whose views and commits do not wait"
+                " for each other.",
+            )

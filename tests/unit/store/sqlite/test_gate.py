@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+import millstream.store.sqlite.gate as gate_module
 from millstream.errors import StoreError
 from millstream.store.sqlite.gate import Gate
 
@@ -81,3 +82,30 @@ def test_a_reader_cannot_write() -> None:
     gate.leave(ticket)
     with gate.writing():
         pass
+
+
+def test_waiting_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "PATIENCE_SECONDS", 0.0)
+    gate = Gate()
+    errors: list[str] = []
+
+    def write() -> None:
+        try:
+            with gate.writing():
+                pass
+        except StoreError as error:
+            errors.append(error.message)
+
+    def read() -> None:
+        try:
+            gate.enter()
+        except StoreError as error:
+            errors.append(error.message)
+
+    ticket = gate.enter()
+    start(write).join()
+    gate.leave(ticket)
+    with gate.writing():
+        start(read).join()
+    assert ["view" in errors[0], "commit" in errors[1]] == [True, True]
+    gate.leave(gate.enter())
