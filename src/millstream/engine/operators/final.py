@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from millstream import types as t
 from millstream.columns import arrow
 from millstream.columns.batch import Batch
 from millstream.engine.operators.aggregate_output import per_partition
@@ -79,7 +78,7 @@ class WindowClosing(Closing):
         self, trigger: np.ndarray, start: np.ndarray, keys: list[pa.Array], spec: AggregateSpec
     ) -> np.ndarray:
         """Final rows as a store that is ordered by time gives them: by row, window, key bytes."""
-        ranks = key_ranks(keys, [c.type for c in spec.key])
+        ranks = key_ranks(keys, spec)
         return np.lexsort((ranks, start, trigger))
 
 
@@ -118,21 +117,28 @@ class SessionClosing(Closing):
         spec: AggregateSpec,
     ) -> np.ndarray:
         """Final rows as a store that is ordered by time gives them: by row, end, start, key."""
-        ranks = key_ranks(keys, [c.type for c in spec.key])
+        ranks = key_ranks(keys, spec)
         return np.lexsort((ranks, start, end, trigger))
 
 
-def key_ranks(keys: list[pa.Array], types: list[t.SqlType]) -> np.ndarray:
+def key_ranks(keys: list[pa.Array], spec: AggregateSpec) -> np.ndarray:
     """Ranks of keys in the order of their serialised bytes.
 
-    Single integers as big-endian words (negative ones last), single texts as UTF-8, several columns
-    one after the other.
+    Where the specification does not serialise them: integers as big-endian words (negative ones
+    last), texts as UTF-8, several columns one after the other.
     """
     count = len(keys[0]) if keys else 0
     if count < 2:
         return np.zeros(count, np.int64)
-    coded = [list(map(_sortable, arrow.to_python(k, x))) for k, x in zip(keys, types, strict=True)]
-    rows = list(zip(*coded, strict=True))
+    rows: list[tuple[bytes, ...]]
+    if spec.key_bytes is not None:
+        rows = [(key,) for key in spec.key_bytes(keys)]
+    else:
+        coded = [
+            list(map(_sortable, arrow.to_python(k, c.type)))
+            for k, c in zip(keys, spec.key, strict=True)
+        ]
+        rows = list(zip(*coded, strict=True))
     order = sorted(range(count), key=rows.__getitem__)
     ranks = np.empty(count, np.int64)
     ranks[order] = np.arange(count)

@@ -113,6 +113,21 @@ def test_final_rows_come_when_stream_time_passes_and_only_then() -> None:
     assert [(c[1], c[2], c[0]) for c in got] == [(("a",), (0, 10), 2), (("b",), (0, 10), 2)]
 
 
+def test_final_rows_of_a_window_go_by_the_bytes_of_their_keys() -> None:
+    key = (("K", t.INTEGER),)
+    for key_bytes, expected in (
+        (None, [2, 10, -1]),
+        (lambda keys: [str(k).encode() for k in keys[0].to_pylist()], [-1, 10, 2]),
+    ):
+        spec = spec_of(COUNT, TUMBLING, True)
+        output = t.Schema.of(key, [("R0", t.BIGINT)])
+        spec = type(spec)(output.key, spec.calls, TUMBLING, output, True, key_bytes)
+        operator = AggregateOperator("aggregate", STORE, spec)
+        rows: list[tuple[Any, ...]] = [(10,), (-1,), (2,), (7,)]
+        got = changes(operator.step(batch_of(key, (), rows, [1, 2, 3, 10]), StepContext()))
+        assert [c[1][0] for c in got] == expected
+
+
 def test_final_rows_that_expired_are_said_to_be_lost() -> None:
     operator, context = (
         _operator(WindowSpec(WindowKind.TUMBLING, 10, 10, 0, 10), True),
