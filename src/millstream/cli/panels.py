@@ -16,21 +16,21 @@ REFRESH_S = 0.5
 REST_PER_READ = 9.0
 
 TIME_COLUMNS = frozenset({"WINDOWSTART", "WINDOWEND", "ROWTIME"})
+SELDOM_WANTED = frozenset({"WINDOWEND", "ROWTIME"})
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
     """A table on the screen: its title, and the query that gives its rows, the best first.
 
-    `headings` stand in the place of the query's column names. `times` names the columns (of the
-    query) that hold timestamps in milliseconds.
+    `headings` stand in the place of the query's column names. Without them, columns that say
+    nothing new are left out: see `telling_columns`.
     """
 
     title: str
     table: str
     query: str
     headings: tuple[str, ...] = ()
-    times: frozenset[str] = TIME_COLUMNS
 
 
 @dataclass(slots=True)
@@ -83,11 +83,48 @@ def fetch(db: Database, panel: Panel, limit: int, before: PanelRows | None = Non
         rows = result.rows()
     except Exception as error:  # A panel that cannot be read must not end what it shows.
         return PanelRows(panel, old.columns, old.rows, error=error_text(error).plain)
-    times = {i for i, name in enumerate(result.columns) if name in panel.times}
+    names = list(result.columns)
+    times = time_columns(names, rows)
     rows = with_local_times(rows, times)
+    if not panel.headings:
+        kept = telling_columns(names, rows, frozenset(old.columns))
+        names = [names[i] for i in kept]
+        rows = [tuple(row[i] for i in kept) for row in rows]
+        times = {place for place, index in enumerate(kept) if index in times}
     known = set(map(repr, old.rows))
     changed = {i for i, row in enumerate(rows) if known and repr(row) not in known}
-    return PanelRows(panel, panel.headings or list(result.columns), rows, changed, times)
+    return PanelRows(panel, panel.headings or names, rows, changed, times)
+
+
+def time_columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> set[int]:
+    """The columns that hold timestamps, by index: known ones, and their copies."""
+    contents = [[row[index] for row in rows] for index in range(len(names))]
+    known = [contents[i] for i, name in enumerate(names) if name in TIME_COLUMNS]
+    return {i for i, content in enumerate(contents) if content in known}
+
+
+def telling_columns(
+    names: Sequence[str], rows: Sequence[tuple[Any, ...]], shown_before: frozenset[str]
+) -> list[int]:
+    """Which columns a narrow place should show, by index.
+
+    Scripts carry keys and window bounds a second time into the value (`AS_VALUE(id)`,
+    `WINDOWSTART AS t`): of columns that are equal in every row one is enough, the last one, or the
+    window's start. What was shown once stays, so that a column does not come and go.
+    """
+    by_worth = sorted(
+        (i for i, name in enumerate(names) if name not in SELDOM_WANTED),
+        key=lambda i: (names[i] in TIME_COLUMNS, i),
+        reverse=True,
+    )
+    contents: set[str] = set()
+    kept = []
+    for index in by_worth:
+        content = repr([row[index] for row in rows])
+        if content not in contents or names[index] in shown_before:
+            kept.append(index)
+        contents.add(content)
+    return sorted(kept)
 
 
 def with_local_times(rows: Sequence[tuple[Any, ...]], times: set[int]) -> list[tuple[Any, ...]]:

@@ -96,11 +96,16 @@ def watch(session: Session, console: Output, *, attended: bool, told: Sequence[s
         session.run_in_lines(lambda line: print(line, flush=True), told)
 
 
+def quoted(name: str) -> str:
+    """A name as ad-hoc SQL quotes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def table_panels(db: Database) -> list[Panel]:
     """A panel for each table that a query writes, with the rows that changed last."""
     names = {query.sink for query in db.metrics().queries}
     return [
-        Panel(name, name, f"SELECT * FROM {name} ORDER BY ROWTIME DESC")
+        Panel(name, name, f"SELECT * FROM {quoted(name)} ORDER BY ROWTIME DESC")
         for (outcome,) in [db.execute("SHOW TABLES;")]
         if outcome.table is not None
         for name in (str(row[0]) for row in outcome.table.rows)

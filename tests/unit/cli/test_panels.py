@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from millstream.cli.panels import REST_PER_READ, Panel, PanelReader
+from millstream.cli.panels import REST_PER_READ, Panel, PanelReader, telling_columns, time_columns
 from tests.unit.cli.fakes import FakeDatabase, FakeResult
 
 PANEL = Panel("Pages", "PAGES", "SELECT ID, N FROM PAGES")
@@ -60,3 +60,23 @@ def test_a_table_that_cannot_be_read_says_why_and_the_others_go_on() -> None:
     pages, others = PanelReader(db, [PANEL, other]).read(5)
     assert pages.error is not None
     assert others.rows == [(1,)]
+
+
+def test_copies_of_timestamps_are_times_too() -> None:
+    names = ["EVENT_TS", "N", "WINDOWSTART", "WINDOWEND"]
+    assert time_columns(names, [(900, 7, 500, 900)]) == {0, 2, 3}
+
+
+def test_of_columns_that_are_copies_one_is_shown() -> None:
+    names = ["K1", "ID", "EVENT_TS", "N", "WINDOWSTART", "WINDOWEND", "ROWTIME"]
+    rows = [(1, 1, 500, 7, 500, 900, 800), (2, 2, 600, 7, 600, 900, 800)]
+    shown = telling_columns(names, rows, frozenset())
+    assert [names[i] for i in shown] == ["ID", "N", "WINDOWSTART"]
+
+
+def test_a_column_that_was_shown_stays() -> None:
+    names = ["ID", "N"]
+    assert telling_columns(names, [(1, 1), (2, 2)], frozenset()) == [1]
+    assert telling_columns(names, [(1, 1), (2, 3)], frozenset({"N"})) == [0, 1]
+    assert telling_columns(names, [(1, 1), (2, 2)], frozenset({"ID", "N"})) == [0, 1]
+    assert telling_columns(names, [], frozenset({"ID", "N"})) == [0, 1]
