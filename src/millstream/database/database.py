@@ -143,6 +143,14 @@ class Database:
         """Whether `close` was called."""
         return self._closed
 
+    def check_writable(self) -> None:
+        """Raise StoreError where the database is closed or open read-only."""
+        self._check_open()
+        if self.store.read_only:
+            raise StoreError(
+                f"the database '{self.store.path}' is open read-only", hint="Open it for writing."
+            )
+
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError(f"the database '{self.store.path}' is closed", hint="Open it again.")
@@ -232,14 +240,14 @@ class Database:
         stream or table; how many. A row may hold ROWTIME, its event time in ms."""
         from millstream.database.insert import insert_rows
 
-        self._check_open()
+        self.check_writable()
         return insert_rows(self, name, rows)
 
     # --- running -----------------------------------------------------------------------------
 
     def start(self) -> None:
         """Run queries and connectors on a thread of their own until `stop`."""
-        self._check_open()
+        self.check_writable()
         self._loop.start()
 
     def stop(self) -> None:
@@ -251,6 +259,7 @@ class Database:
 
         ExecutionError where `until_idle` meets a source that never ends.
         """
+        self.check_writable()
         if until_idle:
             endless = self.connectors.unbounded()
             if endless:
@@ -262,6 +271,7 @@ class Database:
 
     def step(self) -> bool:
         """One commit: what connectors have now, and every query a step further."""
+        self.check_writable()
         return self._loop.step()
 
     def idle(self) -> bool:

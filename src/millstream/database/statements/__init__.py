@@ -55,6 +55,21 @@ _HANDLERS: dict[type[ast.Statement], Handler] = {
     ast.PrintTopic: print_topic.handle,
 }
 
+_READING = (
+    ast.Select,
+    ast.PrintTopic,
+    ast.Show,
+    ast.Describe,
+    ast.DescribeFunction,
+    ast.DescribeConnector,
+    ast.Explain,
+    ast.SetProperty,
+    ast.UnsetProperty,
+    ast.DefineVariable,
+    ast.UndefineVariable,
+)
+"""Statements that leave the database as it is."""
+
 _NAMES: dict[type[ast.Statement], str] = {
     ast.AlterSource: "ALTER",
     ast.AssertTopic: "ASSERT TOPIC",
@@ -74,6 +89,8 @@ def handle(database: Database, parsed: Parsed, *, skip_existing: bool = False) -
     if handler is None:
         name = _NAMES.get(type(statement), type(statement).__name__)
         raise NotSupportedYetError(name, statement.position)
+    if not isinstance(statement, _READING):
+        database.check_writable()
     if skip_existing and _made_before(database, parsed):
         return Outcome(parsed.text, "skipped: it exists, made by this very statement", skipped=True)
     return handler(database, statement, parsed)
