@@ -34,9 +34,14 @@ class Child:
 
     def ask(self, line: str) -> Figures:
         """Send a line and wait for the answer."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
+        return self.answer()
+
+    def answer(self) -> Figures:
+        """Wait for the next answer; one that is ready may tell so before it is asked."""
+        assert self._process.stdout is not None
         answer = self._process.stdout.readline()
         if not answer:
             raise SystemExit(f"a contestant ended with code {self._process.wait()}")

@@ -49,6 +49,27 @@ def generate(count: int, users: int, seed: int = 1) -> Iterator[Clicks]:
         yield Clicks(values, rowtime)
 
 
+def generate_rare(
+    count: int, users: int, span_ms: int, disorder_ms: int, seed: int = 2
+) -> Iterator[Clicks]:
+    """Clicks of many users who click rarely, spread evenly over `span_ms` of event time, each up
+    to `disorder_ms` behind the latest one, in pieces of 100,000."""
+    rng = np.random.default_rng(seed)
+    for start in range(0, count, 100_000):
+        size = min(100_000, count - start)
+        user = rng.integers(0, users, size).tolist()
+        request = rng.integers(0, len(_REQUESTS), size).tolist()
+        status = rng.integers(0, len(_STATUSES), size).tolist()
+        sent = rng.integers(0, len(_SIZES), size).tolist()
+        latest = (np.arange(start, start + size) * span_ms) // count + disorder_ms
+        rowtime = FIRST_MS + latest - rng.integers(0, disorder_ms + 1, size)
+        values = [
+            _record(u, _REQUESTS[r], _STATUSES[s], _SIZES[b], t - FIRST_MS)
+            for u, r, s, b, t in zip(user, request, status, sent, rowtime.tolist(), strict=True)
+        ]
+        yield Clicks(values, rowtime)
+
+
 def _record(user: int, request: str, status: str, size: str, time: int) -> bytes:
     click = {
         "ip": f"111.{(user * 7) % 255}.{(user * 13) % 255}.{(user * 3) % 255}",

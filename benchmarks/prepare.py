@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 import millstream
-from benchmarks.clicks import FIRST_MS, generate, user_rows
+from benchmarks.clicks import FIRST_MS, Clicks, user_rows
 from millstream.database.records import append_outside
 from millstream.recipes import read_recipe
 from millstream.serde.base import RawPart
@@ -21,7 +22,9 @@ def recipe_queries() -> str:
     return re.sub(r"CREATE (?:SOURCE|SINK) CONNECTOR.*?\);", "", sql, flags=re.DOTALL)
 
 
-def database_with_clicks(path: Path, count: int, users: int, *, cache: str) -> None:
+def database_with_clicks(
+    path: Path, clicks: Iterable[Clicks], users: int, *, cache: str = "10000000"
+) -> None:
     """Make the file: all records are in their topics, no query has read any."""
     with millstream.connect(str(path)) as db:
         db.execute(f"SET 'cache.max.bytes.buffering' = '{cache}';")
@@ -37,26 +40,23 @@ def database_with_clicks(path: Path, count: int, users: int, *, cache: str) -> N
             )
             commit.create_topic("clickstream", 1)
             commit.commit()
-        for clicks in generate(count, users):
+        for piece in clicks:
             with db.store.begin() as commit:
                 found = commit.topic("clickstream")
                 assert found is not None
                 append_outside(
                     commit,
                     found,
-                    RawPart(pa.nulls(len(clicks.values), pa.binary())),
-                    RawPart(pa.array(clicks.values, pa.binary())),
-                    clicks.rowtime,
+                    RawPart(pa.nulls(len(piece.values), pa.binary())),
+                    RawPart(pa.array(piece.values, pa.binary())),
+                    piece.rowtime,
                 )
                 commit.commit()
         db.execute(recipe_queries())
 
 
-def lines_with_clicks(path: Path, count: int, users: int) -> None:
-    """The same clicks as lines of JSON, with event times in a file of their own."""
-    times = []
+def lines_with_clicks(path: Path, clicks: Iterable[Clicks]) -> None:
+    """The same clicks as lines of JSON."""
     with path.open("wb") as lines:
-        for clicks in generate(count, users):
-            lines.write(b"\n".join(clicks.values) + b"\n")
-            times.append(clicks.rowtime)
-    np.save(path.with_suffix(".times.npy"), np.concatenate(times))
+        for piece in clicks:
+            lines.write(b"\n".join(piece.values) + b"\n")

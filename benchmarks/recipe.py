@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks import coalesced, report, tables
 from benchmarks.children import Figures, run_child
+from benchmarks.clicks import generate
 from benchmarks.contestant_topics import TOPICS
 from benchmarks.prepare import database_with_clicks, lines_with_clicks
 
@@ -39,11 +40,11 @@ def main() -> None:
 def _measure(folder: Path, options: argparse.Namespace) -> tuple[Figures, str]:
     clicks, runs = options.clicks, options.runs
     lines = folder / "clicks.ndjson"
-    lines_with_clicks(lines, clicks, _USERS)
+    lines_with_clicks(lines, generate(clicks, _USERS))
     prepared = {}
     for name, cache in _CACHES.items():
         prepared[name] = folder / f"cache-{cache}.db"
-        database_with_clicks(prepared[name], clicks, _USERS, cache=cache)
+        database_with_clicks(prepared[name], generate(clicks, _USERS), _USERS, cache=cache)
     _check(folder, prepared, lines)
     taken: dict[str, list[Figures]] = {name: [] for name in (_DUCKDB, *_CACHES)}
     for _ in range(runs):
