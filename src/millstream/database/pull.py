@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,13 @@ from millstream.plan.analyse import Analyser, Purpose
 from millstream.plan.trees import walk
 from millstream.sql import ast
 from millstream.sql.script import parse_statement
-from millstream.store.interfaces import StoreId, View
+from millstream.store.interfaces import Records, StoreId, View
+from millstream.store.records import concat_records, same_shape
 
 if TYPE_CHECKING:
     from millstream.database.database import Database
+
+_ROWS_AT_ONCE = 50_000
 
 
 def answer(database: Database, text: str) -> Result:
@@ -162,7 +165,7 @@ def _from_topic(database: Database, view: View, read: nodes.ReadSource) -> Batch
     """All records of the topic; for a table the last row of each key."""
     source = read.source
     reader = SourceReader(source, frozenset(read.columns), strict_time=False)
-    parts = [reader.read(records) for _, records in view.read(source.topic_id, 0)]
+    parts = [reader.read(records) for records in joined_runs(view.read(source.topic_id, 0))]
     if not parts:
         return empty(read.schema)
     rows = concat_rows(parts)
@@ -174,6 +177,20 @@ def _from_topic(database: Database, view: View, read: nodes.ReadSource) -> Batch
     state = TableState("scan", read.schema, StoreId(0, "scan", ""))
     state.step(batch, StepContext(clock=database.clock))
     return state.rows()
+
+
+def joined_runs(runs: Iterable[tuple[int, Records]]) -> Iterator[Records]:
+    """Neighbouring runs as one: many small ones take long to decode."""
+    waiting: list[Records] = []
+    rows = 0
+    for _, records in runs:
+        if waiting and (rows >= _ROWS_AT_ONCE or not same_shape(waiting[0], records)):
+            yield concat_records(waiting)
+            waiting, rows = [], 0
+        waiting.append(records)
+        rows += len(records)
+    if waiting:
+        yield concat_records(waiting)
 
 
 # --- keys ----------------------------------------------------------------------------------------
