@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -32,7 +32,7 @@ from millstream.engine.operators.table_aggregate import TableAggregateOperator
 from millstream.engine.operators.table_state import TableState
 from millstream.engine.state.pages import schema_hash
 from millstream.plan import nodes
-from millstream.serde.base import Layout
+from millstream.serde.base import Encoder, Layout
 from millstream.serde.formats import format_named
 from millstream.sql.ast import JoinKind
 from millstream.store.interfaces import Commit, StoreId, View
@@ -257,12 +257,27 @@ class Builder:
     def _store(self, name: str, *types: object) -> StoreId:
         return StoreId(self.query_id, name, schema_hash(*types))
 
+    def _key_encoder(self, key: Sequence[t.Column]) -> Encoder:
+        """The bytes of a key, by which it is placed and ordered; JSON where the format of the
+        query's keys cannot hold it."""
+        form = format_named(self.key_format)
+        if form.check(key, is_key=True) is not None:
+            form = format_named("JSON")
+        return form.encoder(Layout(form.name, tuple(key), wrap=len(key) > 1))
+
+    def _key_bytes(self, key: Sequence[t.Column]) -> Callable[[list[pa.Array]], list[bytes]]:
+        encoder = self._key_encoder(key)
+
+        def key_bytes(arrays: list[pa.Array]) -> list[bytes]:
+            encoded: list[bytes | None] = encoder.encode(arrays, None, len(arrays[0])).to_pylist()
+            return [b"" if key is None else key for key in encoded]
+
+        return key_bytes
+
     def _partitioner(self, key: Sequence[t.Column]) -> Partitioner | None:
         if self.partitions == 1 or not key:
             return None
-        key_format = "JSON" if len(key) > 1 and self.key_format == "KAFKA" else self.key_format
-        layout = Layout(key_format, tuple(key), wrap=len(key) > 1)
-        return Partitioner(format_named(key_format).encoder(layout), self.partitions)
+        return Partitioner(self._key_encoder(key), self.partitions)
 
     def _read(self, node: nodes.ReadSource) -> Stage:
         index = len(self.reads)
@@ -287,7 +302,9 @@ class Builder:
         results = node.schema.value[: len(node.calls)]
         output = t.Schema((*key, *results))
         calls = tuple(AggregateCall(c.aggregator, c.arguments, c.result) for c in node.calls)
-        spec = AggregateSpec(key, calls, _window(node.spec), output, node.final)
+        spec = AggregateSpec(
+            key, calls, _window(node.spec), output, node.final, self._key_bytes(key)
+        )
         states = [s for c in node.calls for s in c.aggregator.state_types]
         stored = self._store(name, *(c.type for c in output.columns), *states)
         operator: AggregateOperator | TableAggregateOperator
@@ -321,6 +338,7 @@ class Builder:
             node,
             self._store(name, *types),
             self._partitioner(node.schema.key),
+            self._key_encoder(node.schema.key),
         )
         return StreamStreamStage(left, right, operator)
 

@@ -48,8 +48,10 @@ class Query:
     def __post_init__(self) -> None:
         number = 0 if self.info is None else self.info.number
         key_format = self.plan.sources[0].key_layout.format
+        if self.plan.sink is not None:
+            key_format = self.plan.sink.key_layout.format
         if key_format == "NONE":
-            key_format = "JSON"
+            key_format = "KAFKA"
         builder = Builder(number, self.partitions, key_format)
         self.stage = builder.build(self.plan.root)
         self.reads: list[ReadSource] = builder.reads

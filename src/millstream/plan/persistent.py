@@ -9,6 +9,7 @@ from millstream import types as t
 from millstream.catalog.catalog import Catalog, did_you_mean
 from millstream.catalog.model import Source
 from millstream.errors import Position, SemanticError
+from millstream.functions.aggregates import LIST_LIMIT, SET_LIMIT, build
 from millstream.functions.registry import Registry
 from millstream.plan import layouts, nodes
 from millstream.plan.analyse import Analyser, Analysis, Purpose
@@ -77,13 +78,22 @@ class Planner:
         analyser = Analyser(
             query,
             self.catalog,
-            self.registry,
+            self._functions(),
             Purpose.PERSISTENT,
             keys_as_projected=self.session.get(NEW_PLANNER, "false").lower() == "true",
         )
         analysis = analyser.analyse()
         self._check_partitions(analysis)
         return analysis
+
+    def _functions(self) -> Registry:
+        """The functions, with the limits that the session sets for COLLECT_LIST and COLLECT_SET."""
+        limits = {n: v for n in (LIST_LIMIT, SET_LIMIT) if (v := self.session.get(n)) is not None}
+        if not limits:
+            return self.registry
+        registry = self.registry.child()
+        registry.add(*build(limits))
+        return registry
 
     def _check_partitions(self, analysis: Analysis) -> None:
         """Joined sources must have equally many partitions, so that equal keys meet."""

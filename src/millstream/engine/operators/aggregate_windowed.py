@@ -24,12 +24,11 @@ from millstream.engine.operators.aggregate_output import (
     table_rows,
 )
 from millstream.engine.operators.aggregate_panes import reduce_panes
-from millstream.engine.operators.base import Emission, StepContext
+from millstream.engine.operators.base import Emission, StepContext, StreamTimes
 from millstream.engine.operators.final import WindowClosing
 from millstream.engine.operators.windows import AggregateSpec, WindowSpec, windows_of
 from millstream.engine.state.pages import StoredKeys
 from millstream.engine.state.slots import Rows, joined_rows
-from millstream.engine.state.times import PartitionTimes
 from millstream.engine.state.windowed import Located, WindowedState
 from millstream.functions.aggregates.kernels import States
 from millstream.store.interfaces import Commit, StoreId, View
@@ -71,8 +70,8 @@ class WindowedAggregation:
         self.calls = AggregateCalls(spec)
         self.keys = StoredKeys([c.type for c in spec.key], store)
         self.state = WindowedState(store, self.calls.kernels, _windows_per_segment(window))
-        self.times = PartitionTimes()
-        self.observed = PartitionTimes()
+        self.times = StreamTimes()
+        self.observed = StreamTimes()
         self.closing = WindowClosing(name, window)
         self._store = store
 

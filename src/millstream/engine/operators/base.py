@@ -103,14 +103,32 @@ class StreamTimes:
 
         Rows are in the order in which they happen. -1 is the time before the first row.
         """
+        if len(partition) == 0:
+            return np.empty(0, np.int64)
+        first = int(partition[0])
+        if (partition == first).all():
+            return self._observe(rowtime, first)
         result = np.empty(len(rowtime), np.int64)
         for number in np.unique(partition).tolist():
             rows = np.flatnonzero(partition == number)
-            running = np.maximum.accumulate(rowtime[rows])
-            running = np.maximum(running, self._times.get(number, -1))
-            result[rows] = running
-            self._times[number] = int(running[-1])
+            result[rows] = self._observe(rowtime[rows], number)
         return result
+
+    def _observe(self, rowtime: np.ndarray, partition: int) -> np.ndarray:
+        running = np.maximum.accumulate(rowtime)
+        known = self._times.get(partition, -1)
+        if known > running[0]:
+            running = np.maximum(running, known)
+        self._times[partition] = int(running[-1])
+        return running
+
+    def advance(self, partition: int, time_ms: int) -> None:
+        """Note that a partition has come this far."""
+        self._times[partition] = max(self._times.get(partition, -1), time_ms)
+
+    def oldest(self) -> int:
+        """The smallest time of any partition, -1 before the first row."""
+        return min(self._times.values(), default=-1)
 
     def get(self, partition: int) -> int:
         """The stream time of a partition, -1 before its first row."""

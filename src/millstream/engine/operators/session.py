@@ -22,7 +22,7 @@ from millstream.engine.operators.aggregate_output import (
     row_by_row,
     table_rows,
 )
-from millstream.engine.operators.base import Emission, StepContext
+from millstream.engine.operators.base import Emission, StepContext, StreamTimes
 from millstream.engine.operators.final import SessionClosing
 from millstream.engine.operators.session_events import (
     Events,
@@ -39,7 +39,6 @@ from millstream.engine.operators.session_rows import (
 from millstream.engine.operators.session_state import BEFORE, END, LAST_END, START, SessionState
 from millstream.engine.operators.windows import AggregateSpec, WindowSpec
 from millstream.engine.state.slots import Rows, joined_rows
-from millstream.engine.state.times import PartitionTimes
 from millstream.functions.aggregates.kernels import States
 from millstream.store.interfaces import Commit, StoreId, View
 
@@ -64,7 +63,7 @@ class SessionAggregation:
         self.calls = AggregateCalls(spec)
         self.state = SessionState(store, spec, window, self.calls)
         self.keys = self.state.keys
-        self.times = PartitionTimes()
+        self.times = StreamTimes()
         self.closing = SessionClosing(name, window)
         self._store = store
 

@@ -11,12 +11,12 @@ import numpy as np
 from millstream.columns import segments as sg
 from millstream.engine.operators.aggregate_calls import AggregateCalls
 from millstream.engine.operators.aggregate_output import per_partition
+from millstream.engine.operators.base import StreamTimes
 from millstream.engine.operators.session_rows import KeySessions, Session, packed
 from millstream.engine.operators.windows import AggregateSpec, WindowSpec
 from millstream.engine.state.keyed import KeyedState
 from millstream.engine.state.pages import part_of
 from millstream.engine.state.slots import Rows, joined_rows
-from millstream.engine.state.times import PartitionTimes
 from millstream.engine.state.windowed import Located, Segment, WindowedState
 from millstream.functions.aggregates.kernels import States
 from millstream.store.interfaces import Commit, StoreId, View
@@ -75,7 +75,7 @@ class SessionState:
         """Set the latest sessions of keys, which are distinct."""
         self.latest.scatter(ids, Rows([], end, np.ones(len(ids), bool), [start, end]))
 
-    def expire(self, times: PartitionTimes) -> None:
+    def expire(self, times: StreamTimes) -> None:
         """Forget segments whose every session has expired for every partition."""
         oldest = times.oldest() - self.window.kept_ms
         for number in [n for n, end in self._reach.items() if end < oldest]:
@@ -173,7 +173,7 @@ class SessionState:
         rows = joined_rows(found) if found else self.no_rows()
         return np.full(len(starts), key), np.array(starts, np.int64), rows
 
-    def visible(self, ids: np.ndarray, end: np.ndarray, times: PartitionTimes) -> np.ndarray:
+    def visible(self, ids: np.ndarray, end: np.ndarray, times: StreamTimes) -> np.ndarray:
         """Which sessions of some keys have not expired."""
         partition = self.keys.partitions(ids)
         oldest = np.full(len(ids), -1, np.int64)
