@@ -5,32 +5,26 @@ A program is a script and the records of its input topics. What was drawn is cou
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hypothesis import strategies as st
 
-DRAWN: Counter[str] = Counter()
-"""How often each operator, aggregate and trait was drawn."""
+from tests.properties.program_records import (
+    BIGINT,
+    BOOLEAN,
+    DOUBLE,
+    DRAWN,
+    INT,
+    STRING,
+    Record,
+    Topic,
+    records,
+    topics,
+)
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
-
-INT, BIGINT, DOUBLE, STRING, BOOLEAN = "INT", "BIGINT", "DOUBLE", "VARCHAR", "BOOLEAN"
-_HARSH_DOUBLES = [0.1, 0.2, 1e17, -1e17, 1e-9, -0.0]
-
-
-@dataclass(frozen=True)
-class Record:
-    """A record of an input topic."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    rowtime: int
-    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,7 +138,15 @@ class Maker:
         self.script.append(
             f"CREATE {kind} {name} ({', '.join(columns)}) WITH ({', '.join(properties)});"
         )
-        return Relation(name, is_table, (("K", topic.key_type),), tuple(value), topic.name, topic.value_format, self.partitions)
+        return Relation(
+            name,
+            is_table,
+            (("K", topic.key_type),),
+            tuple(value),
+            topic.name,
+            topic.value_format,
+            self.partitions,
+        )
 
     # --- expressions ---------------------------------------------------------------------------
 
@@ -165,7 +167,9 @@ class Maker:
         form = self.draw(st.integers(0, 4))
         if form == 0:
             DRAWN["CASE"] += 1
-            return f"CASE WHEN {self.predicate(columns, 0)} THEN {sub(wanted)} ELSE {sub(wanted)} END"
+            return (
+                f"CASE WHEN {self.predicate(columns, 0)} THEN {sub(wanted)} ELSE {sub(wanted)} END"
+            )
         if form == 1:
             DRAWN["CAST"] += 1
             other = self.one(*(t for t in (INT, BIGINT, DOUBLE, STRING) if t != wanted))
@@ -182,15 +186,17 @@ class Maker:
     def predicate(self, columns: Sequence[tuple[str, str]], depth: int = 1) -> str:
         """A condition."""
         form = self.draw(st.integers(0, 7 if depth else 5))
+        if self.chance(20):
+            return f"{self.expression(columns, INT, 0)} IS NOT NULL"
 
         def sub(kind: str) -> str:
             return self.expression(columns, kind, depth)
 
         match form:
             case 0:
-                return f"{sub(INT)} > {self.one(-2, 0, 1, 2)}"
+                return f"{sub(INT)} > {self.one(-9, -2, 0, 1)}"
             case 1:
-                return f"{sub(STRING)} LIKE '{self.one('%a%', 'a%', '_b')}'"
+                return f"{sub(STRING)} LIKE '{self.one('%', '%a%', 'a%', '_b')}'"
             case 2:
                 return f"{sub(DOUBLE)} BETWEEN -1 AND 2"
             case 3:
@@ -231,7 +237,12 @@ class Maker:
         self.one(*forms)()
 
     def make(
-        self, relation: Relation, select: str, *, formats: bool = True, key_format: str | None = None
+        self,
+        relation: Relation,
+        select: str,
+        *,
+        formats: bool = True,
+        key_format: str | None = None,
     ) -> None:
         """CREATE .. AS SELECT; `select` begins at SELECT."""
         properties = []
@@ -254,7 +265,9 @@ class Maker:
     ) -> tuple[list[str], list[tuple[str, str]]]:
         """Value columns of a projection and their names and types."""
         wanted = self.draw(
-            st.lists(st.sampled_from([INT, BIGINT, DOUBLE, STRING, BOOLEAN]), min_size=1, max_size=3)
+            st.lists(
+                st.sampled_from([INT, BIGINT, DOUBLE, STRING, BOOLEAN]), min_size=1, max_size=3
+            )
         )
         named = [(f"V{i}", t) for i, t in enumerate(wanted)]
         keys = {*(n for n, _ in source.key), *hidden}
@@ -316,7 +329,9 @@ class Maker:
             on = self.expression(left, key_type, 1)
         if len(table.key) > 1 or "." not in on:
             return self.select(stream)
-        wanted = [(n, t) for n, t in left if n != on][:3] + [(f"r.{n}", t) for n, t in table.value[:3]]
+        wanted = [(n, t) for n, t in left if n != on][:3] + [
+            (f"r.{n}", t) for n, t in table.value[:3]
+        ]
         value = [(f"V{i}", t) for i, (_, t) in enumerate(wanted)]
         columns = [f"{n} AS V{i}" for i, (n, _) in enumerate(wanted)]
         where = ""
@@ -424,7 +439,7 @@ class Maker:
             ("AVG({})", self.one(INT, BIGINT, DOUBLE), DOUBLE),
         ]
         if source.value_format == "DELIMITED":
-            # Such a state would be a structure or array, which the format of the source cannot hold.
+            # The format of the source cannot hold a state that is a structure or array.
             forms, exact = forms[:-1], True
         ordered: list[tuple[str, str, str]] = [
             ("COLLECT_LIST({})", INT, "ARRAY<INT>"),
@@ -483,104 +498,13 @@ def _has_column(text: str, source: Relation) -> bool:
     return any(n in words for n, _ in source.columns)
 
 
-# --- topics and records ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Topic:
-    """An input topic: how its records are written."""
-
-    name: str
-    key_type: str
-    key_format: str
-    value_format: str
-    value: tuple[tuple[str, str], ...]
-
-    def key_bytes(self, key: Any) -> bytes | None:
-        """A key as the format writes it."""
-        if key is None:
-            return None
-        if self.key_format == "KAFKA" and self.key_type == INT:
-            return int(key).to_bytes(4, "big", signed=True)
-        if self.key_format == "JSON":
-            return json.dumps(key).encode()
-        return str(key).encode()
-
-    def value_bytes(self, row: dict[str, Any]) -> bytes:
-        """A value as the format writes it."""
-        if self.value_format == "JSON":
-            return json.dumps(row).encode()
-        return ",".join(_cell(row.get(n)) for n, _ in self.value).encode()
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-_VALUE = (("I", INT), ("L", BIGINT), ("D", DOUBLE), ("T", STRING))
-_MALFORMED = [b"", b"{", b"nonsense", b'{"I": "x"}', b"1,2", b"a,b,c,d", b"[1]", b"\xff\xfe"]
-
-
-def topics() -> st.SearchStrategy[Topic]:
-    """Input topics of any format."""
-    return st.builds(
-        Topic,
-        st.just("in0"),
-        st.sampled_from([INT, STRING]),
-        st.sampled_from(["KAFKA", "JSON", "DELIMITED"]),
-        st.sampled_from(["JSON", "JSON", "DELIMITED"]),
-        st.just(_VALUE),
-    )
-
-
-def _records(maker: Maker, topics_: Sequence[Topic], most: int) -> list[Record]:
-    draw = maker.draw
-    count = draw(st.sampled_from([0, 1, 3, 6, most // 2, most, most]))
-    doubles = [0.0, 1.5, -2.25, 0.5, 4.0]
-    if maker.traits.harsh_doubles:
-        doubles += _HARSH_DOUBLES
-    values = {
-        INT: st.none() | st.integers(-3, 5) | st.just(2_147_483_647),
-        BIGINT: st.none() | st.integers(0, 70_000) | st.just(-1),
-        DOUBLE: st.none() | st.sampled_from(doubles),
-        STRING: st.none() | st.sampled_from(["", "a", "b", "ab", "é", "12", "x y"]),
-    }
-    keys = {
-        INT: st.sampled_from([None, 0, 1, 1, 2, 2, 3]),
-        STRING: st.sampled_from([None, "a", "a", "b", "b", "0", ""]),
-    }
-    now = 0
-    found = []
-    for _ in range(count):
-        topic = draw(st.sampled_from(list(topics_)))
-        now = max(0, now + draw(st.sampled_from([0, 0, 1, 500, 1000, 4000, 11_000, -3000, -20_000])))
-        key = topic.key_bytes(draw(keys[topic.key_type]))
-        trouble = draw(st.integers(0, 19))
-        value: bytes | None
-        if trouble == 19:
-            DRAWN["malformed record"] += 1
-            value = draw(st.sampled_from(_MALFORMED))
-        elif trouble >= 17:
-            DRAWN["tombstone"] += 1
-            value = None
-        else:
-            value = topic.value_bytes({n: draw(values[t]) for n, t in topic.value})
-        headers = (("h", b"1"), ("i", None)) if trouble == 16 else ()
-        found.append(Record(topic.name, key, value, now, headers))
-    return found
-
-
 @st.composite
 def programs(draw: Draw, traits: Traits | None = None) -> Program:
     """A program."""
     maker = Maker(draw, traits or Traits())
     maker.partitions = maker.one(*maker.traits.partitions)
     DRAWN["several partitions" if maker.partitions > 1 else "one partition"] += 1
-    inputs = []
+    inputs: list[Topic] = []
     for number in range(maker.one(1, 2, 2, 3)):
         topic = draw(topics())
         shared = bool(number) and maker.chance(15)
@@ -592,11 +516,12 @@ def programs(draw: Draw, traits: Traits | None = None) -> Program:
         maker.relations.append(maker.source(number, topic))
     for _ in range(maker.one(*range(1, maker.traits.max_queries + 1))):
         maker.query()
-    records = _records(maker, list(dict.fromkeys(inputs)), maker.traits.max_records)
+    distinct = list(dict.fromkeys(inputs))
+    found = draw(records(distinct, maker.traits.max_records, maker.traits.harsh_doubles))
     derived = [r for r in maker.relations if r.derived]
     return Program(
         tuple(maker.script),
-        tuple(records),
+        tuple(found),
         tuple(r.name for r in derived),
         tuple(r.name for r in derived if r.is_table),
     )
