@@ -10,7 +10,10 @@ import pyarrow as pa
 from millstream import types as t
 from millstream.columns import arrow
 
-_MERGE_BELOW = 65_536
+_PIECE_ROWS = 1 << 20
+_PIECE_BYTES = 64 << 20
+"""Pieces beyond this are left as they are: what is copied at once, and Arrow's 2 GB of text per
+array, stay far away."""
 
 
 class Chunks:
@@ -19,6 +22,7 @@ class Chunks:
     def __init__(self, arrow_type: pa.DataType) -> None:
         self.type = arrow_type
         self._pieces: list[pa.Array] = []
+        self._starts = np.zeros(0, np.int64)
         self._length = 0
 
     def __len__(self) -> int:
@@ -28,22 +32,56 @@ class Chunks:
         """Add values at the end. Pieces double, so each value is copied a few times at most."""
         if len(array) == 0:
             return
-        self._pieces.append(array)
+        pieces = self._pieces
+        pieces.append(array)
         self._length += len(array)
-        while len(self._pieces) > 1:
-            left, right = self._pieces[-2:]
-            if len(left) > 2 * len(right) or len(left) > _MERGE_BELOW * 16:
+        while len(pieces) > 1:
+            left, right = pieces[-2:]
+            if (
+                len(left) > 2 * len(right)
+                or len(left) > _PIECE_ROWS
+                or left.nbytes > _PIECE_BYTES
+                or right.nbytes > _PIECE_BYTES
+            ):
                 break
-            self._pieces[-2:] = [pa.concat_arrays([left, right])]
+            pieces[-2:] = [pa.concat_arrays([left, right])]
+        if len(pieces) > 1:
+            self._starts = np.cumsum([0, *(len(p) for p in pieces[:-1])])
 
-    def take(self, rows: np.ndarray) -> pa.Array:
-        """The values at the given rows, in that order."""
+    def take(self, rows: np.ndarray | pa.Array) -> pa.Array:
+        """The values at the given rows, in that order; null at a null row of an Arrow array."""
         if not self._pieces:
             return pa.nulls(0, self.type)
         if len(self._pieces) == 1:
             return self._pieces[0].take(pa.array(rows))
-        taken = pa.chunked_array(self._pieces).take(pa.array(rows))
-        return arrow.concat(taken.chunks) if taken.num_chunks else pa.nulls(0, self.type)
+        if isinstance(rows, np.ndarray):
+            return self._take(rows)
+        if rows.null_count == 0:
+            return self._take(rows.to_numpy())
+        valid = arrow.valid_mask(rows)
+        found = self._take(rows.drop_null().to_numpy())
+        return found.take(pa.array(np.cumsum(valid) - 1, mask=~valid))
+
+    def _take(self, rows: np.ndarray) -> pa.Array:
+        """Piece by piece: Arrow's take from a chunked array joins all its pieces first, which costs
+        as much as there is and not as much as is wanted."""
+        if len(rows) == 0:
+            return pa.nulls(0, self.type)
+        piece = np.searchsorted(self._starts, rows, side="right") - 1
+        first, last = int(piece.min()), int(piece.max())
+        if first == last:
+            return self._pieces[first].take(pa.array(rows - self._starts[first]))
+        order = np.argsort(piece, kind="stable")
+        ends = np.searchsorted(piece[order], np.arange(first, last + 1), side="right").tolist()
+        taken, start = [], 0
+        for number, end in enumerate(ends, first):
+            if end > start:
+                local = rows[order[start:end]] - self._starts[number]
+                taken.append(self._pieces[number].take(pa.array(local)))
+            start = end
+        back = np.empty(len(rows), np.int64)
+        back[order] = np.arange(len(rows))
+        return arrow.concat(taken).take(pa.array(back))
 
 
 class RowStore:
@@ -125,9 +163,9 @@ class RowStore:
             return
         slots = self.slots()
         rows = self._row[slots]
-        kept = [column.take(rows) for column in self._columns]
-        self._columns = [Chunks(c.type) for c in self._columns]
-        for column, array in zip(self._columns, kept, strict=True):
-            column.append(array)
+        for number, column in enumerate(self._columns):
+            self._columns[number] = Chunks(column.type)
+            for start in range(0, len(rows), _PIECE_ROWS):
+                self._columns[number].append(column.take(rows[start : start + _PIECE_ROWS]))
         self._row[slots] = np.arange(len(slots))
         self._appended = len(slots)
