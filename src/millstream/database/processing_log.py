@@ -19,6 +19,8 @@ STREAM = "KSQL_PROCESSING_LOG"
 TOPIC = "millstream_processing_log"
 RECORD_BYTES = 4096
 """How much of a record at fault is kept."""
+KEPT_LINES = 50_000
+"""How many lines there are at most, and a quarter more before the oldest are forgotten."""
 LINES_PER_COMMIT = 1000
 """How many lines one commit may add; what exceeds them is counted in one more line."""
 
@@ -81,6 +83,9 @@ def write_log(commit: Commit, notes: Sequence[LoggedNote], clock: Clock) -> None
         value=TypedPart(_VALUE, arrays),
     )
     commit.append(topic.id, records)
+    end = commit.end(topic.id)
+    if end - commit.start(topic.id) > KEPT_LINES + KEPT_LINES // 4:
+        commit.trim(topic.id, end - KEPT_LINES)
 
 
 def _line(now: int, logged: LoggedNote) -> tuple[object, ...]:

@@ -88,11 +88,16 @@ class View(Protocol):
         """How many records the topic has ever had: the ordinal of the next one."""
         ...
 
+    def start(self, topic_id: int) -> int:
+        """The ordinal of the first record that is still there; 0 unless the topic was trimmed."""
+        ...
+
     def read(
         self, topic_id: int, start: int, max_rows: int | None = None
     ) -> Iterator[tuple[int, Records]]:
         """Runs of records from ordinal `start` (a topic's log order over all its partitions), each
-        with the ordinal of its first record, until at least `max_rows` are given."""
+        with the ordinal of its first record, until at least `max_rows` are given. What was trimmed
+        is passed over."""
         ...
 
     def positions(self, owner: str) -> dict[int, int]:
@@ -147,6 +152,11 @@ class Commit(View, Protocol):
 
     def drop_topic(self, topic_id: int) -> None:
         """Remove a topic, its records and all positions in it."""
+        ...
+
+    def trim(self, topic_id: int, before: int) -> None:
+        """Forget a topic's records before an ordinal; those after it keep their ordinals and
+        offsets."""
         ...
 
     def allocate_seq(self, count: int) -> int:

@@ -24,7 +24,7 @@ from millstream.store.sqlite.blobs import (
 )
 from millstream.store.sqlite.cache import Run, TailCache
 from millstream.store.sqlite.connection import Connection
-from millstream.store.sqlite.image import SEQ, Image, Log
+from millstream.store.sqlite.image import SEQ, Image, Log, first_of
 from millstream.store.sqlite.layouts import know
 from millstream.store.sqlite.pending import Action, Pending, PendingPart, PendingRun
 from millstream.store.sqlite.reader import Reader
@@ -165,9 +165,20 @@ class SqliteCommit(Reader):
         del image.names[log.topic.name]
         self._pending.topics.add(topic_id)
         self._pending.runs.pop(topic_id, None)
+        if image.counters.pop(first_of(topic_id), None) is not None:
+            self._pending.touched.counters.add(first_of(topic_id))
         for owner, positions in list(image.positions.items()):
             if topic_id in positions:
                 self._drop_position(owner, topic_id)
+
+    def trim(self, topic_id: int, before: int) -> None:
+        """Forget a topic's records before an ordinal. Their runs are deleted when a commit is
+        written into the tables."""
+        before = min(before, self._log(topic_id).records)
+        if before > self.start(topic_id):
+            name = first_of(topic_id)
+            self._image.counters[name] = before
+            self._pending.touched.counters.add(name)
 
     def allocate_seq(self, count: int) -> int:
         """Reserve `count` numbers for records from outside; the first one is given."""

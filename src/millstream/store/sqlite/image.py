@@ -17,6 +17,11 @@ SEQ = "seq"
 """Names of counters: the number of the last commit, and the next sequence number."""
 
 
+def first_of(topic: int) -> str:
+    """The name of the counter that tells the first record a trimmed topic still has."""
+    return f"first {topic}"
+
+
 @dataclass(frozen=True, slots=True)
 class Log:
     """A topic, how many records it has had, and the next offset of each partition."""

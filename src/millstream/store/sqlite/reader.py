@@ -13,7 +13,7 @@ from millstream.store.records import slice_records
 from millstream.store.sqlite.blobs import decode_rows, decode_run
 from millstream.store.sqlite.cache import Run, TailCache
 from millstream.store.sqlite.connection import Connection
-from millstream.store.sqlite.image import SEQ, Image, Log
+from millstream.store.sqlite.image import SEQ, Image, Log, first_of
 
 
 @contextmanager
@@ -50,13 +50,19 @@ class Reader:
         """How many records the topic has ever had: the ordinal of the next one."""
         return self._log(topic_id).records
 
+    def start(self, topic_id: int) -> int:
+        """The ordinal of the first record that is still there; 0 unless the topic was trimmed."""
+        self._log(topic_id)
+        return self._current().counters.get(first_of(topic_id), 0)
+
     def read(
         self, topic_id: int, start: int, max_rows: int | None = None
     ) -> Iterator[tuple[int, Records]]:
         """Runs of records from ordinal `start`, each with the ordinal of its first record, until
-        at least `max_rows` are given. The arrays must not be changed."""
+        at least `max_rows` are given. What was trimmed is passed over. The arrays must not be
+        changed."""
         end = self._log(topic_id).records
-        at = max(start, 0)
+        at = max(start, self.start(topic_id))
         left = end - at if max_rows is None else max_rows
         while at < end and left > 0:
             self._current()

@@ -26,7 +26,7 @@ from millstream.store.sqlite.frames import (
     Touched,
     encode_frame,
 )
-from millstream.store.sqlite.image import NUMBER, Image
+from millstream.store.sqlite.image import NUMBER, Image, first_of
 from millstream.store.sqlite.layouts import KnownLayout, dump_layout
 from millstream.store.sqlite.pending import Action, Pending, PendingPart, PendingRun
 
@@ -102,6 +102,7 @@ def write_tables(connection: Connection, image: Image, pending: Pending) -> list
         own_runs, own_parts = {}, {}
     written = _write_runs(connection, image, runs, own_runs)
     _write_parts(connection, image, parts, own_parts)
+    _delete_trimmed(connection, image, touched.counters)
     if frames.count:
         connection.run("DELETE FROM frame")
         image.frames = Frames()
@@ -233,8 +234,20 @@ def _write_counters(connection: Connection, image: Image, names: set[str]) -> No
     connection.many(
         "INSERT INTO counter (name, value) VALUES (?, ?)"
         " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        [(name, image.counters[name]) for name in names],
+        [(name, image.counters[name]) for name in names if name in image.counters],
     )
+    for name in names - image.counters.keys():
+        connection.run("DELETE FROM counter WHERE name = ?", (name,))
+
+
+def _delete_trimmed(connection: Connection, image: Image, counters: set[str]) -> None:
+    """Delete the runs of which all records were trimmed."""
+    for topic in image.logs:
+        if first_of(topic) in counters:
+            connection.run(
+                "DELETE FROM run WHERE topic = ? AND base + count <= ?",
+                (topic, image.counters[first_of(topic)]),
+            )
 
 
 def _add_frame(
