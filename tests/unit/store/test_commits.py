@@ -246,6 +246,36 @@ def test_topics_are_checked(store: Store) -> None:
         assert view.topics() == [again]
 
 
+@pytest.mark.parametrize("framed", [False, True])
+def test_a_commit_sees_its_own_pages(store: Store, framed: bool) -> None:
+    """What was replaced or dropped hides what lies in the tables, and what lies in frames."""
+    with store.begin() as commit:
+        for page in range(4):
+            commit.put_delta(STATE, page, rows(page))
+        commit.commit()
+    if framed:
+        with store.begin() as commit:
+            for page in range(4):
+                commit.put_delta(STATE, page, rows(10 + page))
+            commit.commit()
+    with store.begin() as commit:
+        commit.put_page(STATE, 1, rows(21))
+        commit.put_delta(STATE, 1, rows(31))
+        commit.drop_page(STATE, 2)
+        commit.put_delta(STATE, 3, rows(33))
+        commit.drop_page(STATE, 3)
+        commit.put_delta(STATE, 3, rows(43))
+        expected = {
+            0: [{"n": 0}, {"n": 10}] if framed else [{"n": 0}],
+            1: [{"n": 21}, {"n": 31}],
+            3: [{"n": 43}],
+        }
+        assert plain_state(commit.state(STATE)) == expected
+        commit.commit()
+    with store.view() as view:
+        assert plain_state(view.state(STATE)) == expected
+
+
 def test_appending_nothing_leaves_nothing(store: Store) -> None:
     with store.begin() as commit:
         topic = commit.create_topic("a", 1)
