@@ -541,3 +541,48 @@ def test_run_for_a_time_returns(db: Database) -> None:
     db.insert("readings", [("attic", 1.0)])
     db.run(for_ms=0)
     assert db.sql("SELECT n FROM hottest;").rows() == [(1,)]
+
+
+# --- the processing log -----------------------------------------------------------------------
+
+
+def test_the_processing_log_is_bounded(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("millstream.database.processing_log.KEPT_LINES", 100)
+    db.execute(
+        """CREATE STREAM numbers (x INT)
+          WITH (KAFKA_TOPIC = 'numbers', VALUE_FORMAT = 'JSON', PARTITIONS = 1);
+        CREATE STREAM words (x VARCHAR)
+          WITH (KAFKA_TOPIC = 'numbers', VALUE_FORMAT = 'JSON', PARTITIONS = 1);
+        CREATE STREAM doubled AS SELECT x * 2 AS y FROM numbers;
+        CREATE TABLE problems AS SELECT kind, COUNT(*) AS n FROM KSQL_PROCESSING_LOG GROUP BY kind;
+        """
+    )
+    for batch in range(30):
+        db.insert("words", [{"x": f"no number {batch} {i}"} for i in range(10)])
+        settle(db)
+    kept = db.sql("SELECT RECORD FROM KSQL_PROCESSING_LOG;").rows()
+    assert 100 <= len(kept) <= 125
+    assert kept[-1] == (b'{"X":"no number 29 9"}',)
+    # Who follows the log sees all of it.
+    assert db.sql("SELECT * FROM problems;").rows() == [("deserialization", 300)]
+    assert db.metrics().log_count == 300
+
+
+def test_many_problems_in_one_commit_are_counted(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("millstream.database.processing_log.LINES_PER_COMMIT", 10)
+    db.execute(
+        """CREATE STREAM numbers (x INT)
+          WITH (KAFKA_TOPIC = 'numbers', VALUE_FORMAT = 'JSON', PARTITIONS = 1);
+        CREATE STREAM words (x VARCHAR)
+          WITH (KAFKA_TOPIC = 'numbers', VALUE_FORMAT = 'JSON', PARTITIONS = 1);
+        CREATE STREAM doubled AS SELECT x * 2 AS y FROM numbers;
+        """
+    )
+    db.insert("words", [{"x": "no number"}] * 50 + [{"x": "7"}])
+    settle(db)
+    assert db.sql("SELECT y FROM doubled;").rows() == [(14,)]
+    lines = db.sql("SELECT KIND, MESSAGE FROM KSQL_PROCESSING_LOG;").rows()
+    assert [kind for kind, _ in lines] == ["deserialization"] * 10 + ["skipped"]
+    assert lines[-1][1] == "40 more lines were left out"

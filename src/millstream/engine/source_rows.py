@@ -16,7 +16,7 @@ from millstream.columns.batch import Batch, mask_or_none
 from millstream.engine.operators.base import Note
 from millstream.errors import ExecutionError
 from millstream.functions.java_time import JavaTimeFormat
-from millstream.serde.base import Decoded, Layout, Part, RawPart
+from millstream.serde.base import Decoded, Layout, Part, RawPart, TypedPart
 from millstream.serde.formats import format_named
 from millstream.store.interfaces import Records
 
@@ -152,7 +152,7 @@ class SourceReader:
         ):
             for failure in decoded.failures:
                 bad[failure.row] = True
-                content = part.data[failure.row].as_py() if isinstance(part, RawPart) else None
+                content = _bytes_of(part, failure.row)
                 message = f"{name}: {failure.message}"
                 self._note(rows, "deserialization", message, failure.row, record=content)
         if self.source.timestamp is not None:
@@ -254,6 +254,16 @@ def encode_part(part: Part, length: int) -> pa.Array:
         return part.data
     encoder = format_named(part.layout.format).encoder(part.layout)
     return encoder.encode(part.arrays, part.null, length)
+
+
+def _bytes_of(part: Part, row: int) -> bytes | None:
+    """One record's key or value as bytes."""
+    if isinstance(part, RawPart):
+        content: bytes | None = part.data[row].as_py()
+        return content
+    null = None if part.null is None else part.null[row : row + 1]
+    alone = TypedPart(part.layout, [a.slice(row, 1) for a in part.arrays], null)
+    return _bytes_of(RawPart(encode_part(alone, 1)), 0)
 
 
 def _decode(part: Part, layout: Layout, needed: list[bool] | None) -> Decoded:
