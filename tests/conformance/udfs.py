@@ -284,9 +284,7 @@ def _test_udtf() -> TableFunction:
     scalars: tuple[Pattern, ...] = (
         t.INTEGER, t.BIGINT, t.DOUBLE, t.BOOLEAN, t.STRING, AnyDecimal(), _A_STRING
     )  # fmt: skip
-    singles = [
-        Variant((p,), _same_type, lambda value: [value], null_if_null=False) for p in scalars
-    ]
+    singles = [Variant((p,), _same_type, lambda value: [value]) for p in scalars]
     decimal = t.Decimal(30, 10)
     items = (t.INTEGER, t.BIGINT, t.DOUBLE, t.BOOLEAN, t.STRING, decimal, _A_STRING)
     arrays = tuple(t.Array(item) for item in items)

@@ -18,6 +18,7 @@ from millstream.engine.operators.aggregate import (
     WindowSpec,
 )
 from millstream.engine.operators.base import Operator, StepContext
+from millstream.engine.operators.flat_map import FlatMapOperator
 from millstream.engine.operators.stateless import (
     FilterOperator,
     GroupOperator,
@@ -242,6 +243,10 @@ class Builder:
                 placing = self._partitioner(node.schema.key)
                 rekey = RekeyOperator(self._name("rekey"), node.schema, node.keys, placing)
                 return OperatorStage(below, rekey, node.schema)
+            case nodes.FlatMap():
+                below = self.build(node.input)
+                flat = FlatMapOperator(self._name("flatmap"), node.schema, node.lists)
+                return OperatorStage(below, flat, node.schema)
             case nodes.Aggregate():
                 return self._aggregate(node)
             case nodes.StreamTableJoin():

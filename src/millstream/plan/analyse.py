@@ -7,7 +7,7 @@ from enum import Enum
 
 from millstream import types as t
 from millstream.catalog.catalog import Catalog
-from millstream.errors import NotSupportedYetError, SemanticError
+from millstream.errors import SemanticError
 from millstream.functions.registry import Registry
 from millstream.plan import nodes, typed
 from millstream.plan.aggregation import (
@@ -26,6 +26,7 @@ from millstream.plan.relations import (
 )
 from millstream.plan.scope import RESERVED, Scope, Visible
 from millstream.plan.select import Expander, Item, qualify
+from millstream.plan.table_functions import FlatScope, flatten, table_calls
 from millstream.plan.trees import column_refs, walk
 from millstream.plan.typing import type_expression, type_predicate
 from millstream.sql import ast
@@ -364,13 +365,16 @@ class Analyser:
         self, built: Built, query: ast.Query, items: list[Item]
     ) -> tuple[nodes.Node, bool]:
         for item in items:
-            refuse_table_functions(item.expression, self.registry)
             self._refuse_lonely_aggregates(item)
         if self.persistent:
             self._check_reserved(items)
+        calls = table_calls(items, self.registry)
+        places: dict[ast.Expression, int] = {}
+        if calls:
+            built, places = flatten(built, calls, self.registry)
         if query.partition_by:
-            return self._repartition(built, query, items)
-        scope = Scope(built.visible, "SELECT")
+            return self._repartition(built, query, items, places)
+        scope = self._select_after(built, places, 0)
         values = []
         keys: list[Item] = []
         for names in built.keys:
@@ -380,6 +384,23 @@ class Analyser:
             place = next((n for n, key in enumerate(keys) if key is item), None)
             values.append((item, expression, place))
         return self._projection(built.node, keys, values), not built.keys
+
+    def _select_after(self, built: Built, places: dict[ast.Expression, int], shift: int) -> Scope:
+        """What SELECT sees when all columns lie `shift` places further back."""
+        visible = [Visible(v.source, v.name, v.type, v.index + shift) for v in built.visible]
+        scope = Scope(visible, "SELECT")
+        if not places:
+            return scope
+        columns = built.node.schema.columns
+        return FlatScope(
+            scope,
+            {
+                call: typed.Column(
+                    type=columns[place].type, index=place + shift, name=columns[place].name
+                )
+                for call, place in places.items()
+            },
+        )
 
     def _kept_key(
         self, built: Built, names: frozenset[tuple[str | None, str]], items: list[Item]
@@ -414,7 +435,11 @@ class Analyser:
         return mine[0]
 
     def _repartition(
-        self, built: Built, query: ast.Query, items: list[Item]
+        self,
+        built: Built,
+        query: ast.Query,
+        items: list[Item],
+        places: dict[ast.Expression, int],
     ) -> tuple[nodes.Node, bool]:
         expressions = [e for e in query.partition_by if not isinstance(e, ast.NullLiteral)]
         for number, expression in enumerate(expressions):
@@ -436,8 +461,7 @@ class Analyser:
         if not unchanged:
             node = self._rekey(built, typed_keys, keys)
             shift = len(typed_keys)
-        visible = [Visible(v.source, v.name, v.type, v.index + shift) for v in built.visible]
-        after = Scope(visible, "SELECT")
+        after = self._select_after(built, places, shift)
         values = []
         for item in items:
             place = _key_place(item, tuple(expressions))
@@ -486,10 +510,14 @@ def replace_node(built: Built, node: nodes.Node) -> Built:
 
 
 def refuse_table_functions(expression: ast.Expression, registry: Registry) -> None:
-    """Table functions in SELECT are not executed yet."""
+    """Table functions do not go together with GROUP BY."""
     for part in walk(expression):
         if isinstance(part, ast.FunctionCall) and registry.is_table_function(part.name):
-            raise NotSupportedYetError(f"the table function {part.name}", part.position)
+            raise SemanticError(
+                f"the table function {part.name} cannot be used with GROUP BY",
+                part.position,
+                hint="Make a stream of its rows first, and group that.",
+            )
 
 
 def _key_place(item: Item, keys: tuple[ast.Expression, ...]) -> int | None:

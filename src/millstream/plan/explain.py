@@ -36,6 +36,8 @@ def _step(node: nodes.Node) -> str:
             return "project"
         case nodes.Rekey():
             return "partition by"
+        case nodes.FlatMap():
+            return "table functions"
         case nodes.Aggregate():
             return _aggregate(node)
         case nodes.StreamTableJoin():

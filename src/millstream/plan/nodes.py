@@ -68,6 +68,14 @@ class Rekey(Node):
     keys: tuple[typed.Expression, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class FlatMap(Node):
+    """Table functions: a row for each value of the lists, the values as columns at the end."""
+
+    input: Node
+    lists: tuple[typed.Expression, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class WindowSpec:
     """A query's window. `size_ms` is the gap for SESSION; all times in ms."""
