@@ -94,14 +94,14 @@ class Round:
 
     def _limit_of(self, topic_id: int, progress: Progress) -> int:
         """The seq of the last of the next `max_rows` records, the horizon where there are fewer."""
+        start = progress.positions[topic_id]
+        if self.commit.end(topic_id) - start <= self.max_rows:
+            return self._horizon
         left = self.max_rows
-        for _, records in self.runs.runs(self.commit, topic_id, progress.positions[topic_id]):
-            if left < len(records):
+        for _, records in self.runs.runs(self.commit, topic_id, start):
+            if left <= len(records):
                 return int(records.seq[left - 1])
             left -= len(records)
-            last = int(records.seq[-1])
-            if left == 0:
-                return last
         return self._horizon
 
     # --- one query ---------------------------------------------------------------------------
