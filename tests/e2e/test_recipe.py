@@ -202,6 +202,15 @@ def test_lists(recipe: Database, clock: FixedClock) -> None:
     assert shown(recipe, "SHOW QUERIES;", "id", "state", "sink") == [
         (name, "RUNNING", name.split("_", 1)[1].rsplit("_", 1)[0]) for name in QUERIES
     ]
+    users = {
+        name: (readers, writers)
+        for name, readers, writers in shown(
+            recipe, "SHOW TOPICS EXTENDED;", "name", "read by", "written by"
+        )
+    }
+    assert users["USER_CLICKSTREAM"] == (f"{QUERIES[2]}, {QUERIES[4]}", QUERIES[0])
+    assert users["clickstream_users"] == (QUERIES[0], "")
+    assert shown(recipe, "SHOW ALL TOPICS;", "name")[0] == "millstream_processing_log"
     assert shown(recipe, "SHOW QUERIES EXTENDED;", "lag", "error") == [(0, None)] * 5
     assert shown(recipe, "SHOW SOURCE CONNECTORS;", "connector") == [
         "DATAGEN_USERS",
@@ -219,6 +228,8 @@ def test_properties_functions_and_variables(recipe: Database) -> None:
     kinds = dict(shown(recipe, "SHOW FUNCTIONS;", "name", "kind"))
     assert kinds["COUNT"] == "AGGREGATE"
     assert kinds["AS_VALUE"] == "SCALAR"
+    (outcome,) = recipe.execute("SHOW CONNECTOR PLUGINS;")
+    assert outcome.message.endswith(" connector classes")
     recipe.execute("DEFINE shop = 'north';")
     assert rows_of(recipe, "SHOW VARIABLES;") == [("shop", "north")]
 
@@ -237,7 +248,9 @@ def test_descriptions(recipe: Database, clock: FixedClock) -> None:
     ]
     for source in recipe.catalog.sources.values():
         facts = {row[0]: row[1] for row in rows_of(recipe, f"DESCRIBE {source.name} EXTENDED;")}
-        assert facts["(topic)"].startswith(f"{source.topic}, 1 partition")
+        assert facts["(topic)"].startswith(f"{source.topic}, 1 partition, ")
+    described = shown(recipe, "DESCRIBE STREAMS EXTENDED;", "source", "column", "type")
+    assert ("USER_CLICKSTREAM", "(written by)", QUERIES[0]) in described
     extended = dict(row[:2] for row in rows_of(recipe, "DESCRIBE USER_CLICKSTREAM EXTENDED;"))
     assert extended["(written by)"] == QUERIES[0]
     assert extended["(read by)"] == f"{QUERIES[2]}, {QUERIES[4]}"

@@ -33,6 +33,9 @@ def listing(
 ) -> Outcome:
     """An outcome that shows rows of something, named in the singular."""
     if len(rows) != 1:
-        what = f"{what[:-1]}ies" if what.endswith(("ry", "ty")) else f"{what}s"
+        if what.endswith(("ry", "ty")):
+            what = f"{what[:-1]}ies"
+        else:
+            what += "es" if what.endswith("s") else "s"
     count = f"{len(rows)} {what}"
     return Outcome(statement, count, Table(tuple(columns), rows))

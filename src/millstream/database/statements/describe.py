@@ -21,7 +21,11 @@ def handle(database: Database, statement: ast.Describe, parsed: Parsed) -> Outco
     """The columns of a stream or table; EXTENDED adds where they come from and who uses them."""
     if statement.name is None:
         chosen = [s for s in database.catalog.sources.values() if s.kind is statement.all_of]
-        rows = [(s.name, *row) for s in chosen for row in _columns(s)]
+        rows = [
+            (s.name, *row)
+            for s in chosen
+            for row in (*_columns(s), *(_extended(database, s) if statement.extended else ()))
+        ]
         table = Table(("source", "column", "type", "role"), rows)
         return Outcome(parsed.text, f"{len(chosen)} described", table)
     source = database.catalog.source(statement.name)
@@ -49,10 +53,14 @@ def _columns(source: Source) -> list[tuple[Any, ...]]:
 
 def _extended(database: Database, source: Source) -> list[tuple[Any, ...]]:
     with database.store.view() as view:
-        records = view.end(source.topic_id)
+        topic = next((x for x in view.topics() if x.id == source.topic_id), None)
+        place = f"{source.topic}, dropped"
+        if topic is not None:
+            records = view.end(topic.id) - view.start(topic.id)
+            place = f"{source.topic}, {_count(topic.partitions, 'partition')}, "
+            place += _count(records, "record")
     facts = {
-        "topic": f"{source.topic}, {database.partitions_of(source.topic)} partitions,"
-        f" {records} records",
+        "topic": place,
         "key format": source.key_layout.format,
         "value format": source.value_layout.format,
         "window": "" if source.window is None else source.window.kind,
@@ -62,6 +70,10 @@ def _extended(database: Database, source: Source) -> list[tuple[Any, ...]]:
         "statement": " ".join(source.statement.split()),
     }
     return [(f"({name})", value, "") for name, value in facts.items() if value]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def function(database: Database, statement: ast.DescribeFunction, parsed: Parsed) -> Outcome:

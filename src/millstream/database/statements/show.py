@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from millstream.catalog.catalog import Catalog
 from millstream.catalog.model import Source
 from millstream.config import KNOWN
 from millstream.connect.registry import CLASSES
@@ -12,6 +13,7 @@ from millstream.database.outcome import Outcome, listing
 from millstream.database.processing_log import TOPIC as LOG_TOPIC
 from millstream.sql import ast
 from millstream.sql.script import Parsed
+from millstream.store.interfaces import Topic
 
 if TYPE_CHECKING:
     from millstream.database.database import Database
@@ -54,19 +56,38 @@ def _source_row(source: Source, extended: bool) -> tuple[Any, ...]:
 
 
 def _topics(database: Database, extended: bool) -> tuple[str, list[str], Rows]:
-    with database.store.view() as view:
-        rows: Rows = [
-            (t.name, t.partitions, t.replicas, view.end(t.id))
-            for t in view.topics()
-            if t.name != LOG_TOPIC
-        ]
-    return "topic", ["name", "partitions", "replicas", "records"], rows
+    return _topics_of(database, extended, lambda topic: topic.name != LOG_TOPIC)
 
 
 def _all_topics(database: Database, extended: bool) -> tuple[str, list[str], Rows]:
+    return _topics_of(database, extended, lambda topic: True)
+
+
+def _topics_of(
+    database: Database, extended: bool, wanted: Callable[[Topic], bool]
+) -> tuple[str, list[str], Rows]:
+    columns = ["name", "partitions", "replicas", "records"]
+    if extended:
+        columns += ["read by", "written by"]
+    rows: Rows = []
     with database.store.view() as view:
-        rows: Rows = [(t.name, t.partitions, t.replicas, view.end(t.id)) for t in view.topics()]
-    return "topic", ["name", "partitions", "replicas", "records"], rows
+        for topic in filter(wanted, view.topics()):
+            row: tuple[Any, ...] = (
+                topic.name,
+                topic.partitions,
+                topic.replicas,
+                view.end(topic.id) - view.start(topic.id),
+            )
+            rows.append(row + _users(database.catalog, topic) if extended else row)
+    return "topic", columns, rows
+
+
+def _users(catalog: Catalog, topic: Topic) -> tuple[str, str]:
+    """The queries that read and write a topic."""
+    sources = [s.name for s in catalog.sources.values() if s.topic_id == topic.id]
+    readers = [q.id for name in sources for q in catalog.readers(name)]
+    writers = [q.id for name in sources for q in catalog.writers(name)]
+    return ", ".join(dict.fromkeys(readers)), ", ".join(dict.fromkeys(writers))
 
 
 def _queries(database: Database, extended: bool) -> tuple[str, list[str], Rows]:
