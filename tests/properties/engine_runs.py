@@ -28,7 +28,7 @@ Dump = dict[str, list[Row]]
 
 @dataclass
 class Run:
-    """How to run a program. `between` is called after each piece and may give another database."""
+    """How to run a program. `behind`: steps need not keep up. `between` is called after each piece and may give another database."""
 
     cache: int = 0
     row_wise: bool = False
@@ -36,6 +36,7 @@ class Run:
     path: str = ":memory:"
     late: bool = False
     by_feed: bool = False
+    behind: bool = False
     between: Callable[[Database], Database] | None = None
     database: Database | None = field(default=None, init=False)
 
@@ -77,11 +78,13 @@ class Run:
     def _feed(self, database: Database, records: Sequence[Record]) -> None:
         if self.by_feed:
             database.engine.step([lambda commit: append(commit, records)])
-            return
-        with database.engine.lock, database.store.begin() as commit:
-            append(commit, records)
-            commit.commit()
-        database.step()
+        else:
+            with database.engine.lock, database.store.begin() as commit:
+                append(commit, records)
+                commit.commit()
+            database.step()
+        if len(records) <= self.max_rows and not self.behind:
+            assert database.engine.idle(), "a step has left records that had room in it"
 
 
 def outcome(program: Program, sizes: Sequence[int] | None = None, **how: Any) -> Dump:
