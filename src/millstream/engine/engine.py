@@ -58,6 +58,7 @@ class Engine:
         self._readers: dict[int, SourceReader] = {}
         self._topology = Topology(())
         self._runs = RunCache()
+        self._spoilt = False
         self._make = make
         self._write_log = write_log
         self._on_failed = on_failed
@@ -103,6 +104,8 @@ class Engine:
         """
         feeds = list(feeds)
         with self.lock:
+            if self._spoilt:
+                self.reload()
             while True:
                 try:
                     return self._step(feeds)
@@ -143,19 +146,26 @@ class Engine:
             tell()
 
     def reload(self, without: int | None = None) -> None:
-        """Drop all memory and read the last commit, leaving one query out."""
+        """Drop all memory and read the last commit, leaving one query out.
+
+        Where that cannot be read either, the next step tries again before anything else.
+        """
+        self._spoilt = True
         self._runs.clear()
-        remaining = [q for n, q in self.queries.items() if n != without]
-        self.queries = {}
-        self._progress = {}
+        if without is not None:
+            self.queries.pop(without, None)
+        queries: dict[int, Query] = {}
+        progress: dict[int, Progress] = {}
         with self.store.view() as view:
-            for old in remaining:
+            for old in self.queries.values():
                 query = self._make(old)
                 query.counters = old.counters
                 query.load(view)
-                self.queries[query.number] = query
-                self._progress[query.number] = load_progress(query, view)
+                queries[query.number] = query
+                progress[query.number] = load_progress(query, view)
+        self.queries, self._progress = queries, progress
         self._arrange()
+        self._spoilt = False
 
     def idle(self) -> bool:
         """Whether every query has read all that is there."""
