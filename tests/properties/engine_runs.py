@@ -28,7 +28,8 @@ Dump = dict[str, list[Row]]
 
 @dataclass
 class Run:
-    """How to run a program. `behind`: steps need not keep up. `between` is called after each piece and may give another database."""
+    """How to run a program. `behind`: steps need not keep up. `between` is called after each piece
+    and may give another database."""
 
     cache: int = 0
     row_wise: bool = False
