@@ -136,6 +136,7 @@ class Database:
         self._loop.stop()
         self.connectors.stop_all(self.engine.lock)
         self.engine.announce()
+        self.engine.close()
         self.store.close()
 
     @property

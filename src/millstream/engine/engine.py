@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from millstream.clock import Clock
 from millstream.engine.query import Query
+from millstream.engine.read_ahead import ReadAhead
 from millstream.engine.run_cache import RunCache
 from millstream.engine.scheduler import (
     LoggedNote,
@@ -59,6 +60,7 @@ class Engine:
         self._topology = Topology(())
         self._runs = RunCache()
         self._spoilt = False
+        self._read_ahead = ReadAhead(store, max_rows)
         self._make = make
         self._write_log = write_log
         self._on_failed = on_failed
@@ -117,12 +119,19 @@ class Engine:
                     raise
 
     def _step(self, feeds: list[Feed]) -> bool:
+        ahead = self._read_ahead.take()
         with self.store.begin() as commit:
             fed = sum(feed(commit) for feed in feeds)
             work = Round(
-                commit, self._topology, self._progress, self._readers, self._runs, self.max_rows
+                commit,
+                self._topology,
+                self._progress,
+                self._readers,
+                self._runs,
+                ahead,
+                self.max_rows,
             )
-            moved = work.run()
+            moved = work.run(self._read_ahead)
             if not moved and not fed:
                 return False
             work.write_positions()
@@ -136,6 +145,10 @@ class Engine:
         self.rows_total += fed
         self.announce()
         return True
+
+    def close(self) -> None:
+        """End the engine's own threads. Idempotent."""
+        self._read_ahead.close()
 
     def announce(self) -> None:
         """Wake everyone who waits for a commit."""

@@ -36,6 +36,10 @@ class RunCache:
             self._young[key] = found
         return found
 
+    def offer(self, runs: dict[tuple[int, int], Records]) -> None:
+        """Take committed runs that someone else has read."""
+        self._old.update(runs)
+
     def committed(self) -> None:
         """A commit is done: what was not read in it is forgotten."""
         self._old = self._young

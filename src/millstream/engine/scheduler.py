@@ -9,6 +9,7 @@ import numpy as np
 from millstream.catalog.model import Source
 from millstream.engine.operators.base import Note
 from millstream.engine.query import Query
+from millstream.engine.read_ahead import Ahead, ReadAhead, Wanted
 from millstream.engine.run_cache import RunCache
 from millstream.engine.slicing import head, merge_pieces
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
@@ -55,6 +56,7 @@ class Round:
         progress: dict[int, Progress],
         readers: dict[int, SourceReader],
         runs: RunCache,
+        ahead: Ahead,
         max_rows: int,
     ) -> None:
         self.commit = commit
@@ -63,16 +65,19 @@ class Round:
         self.after = {n: Progress(dict(p.positions), p.frontier) for n, p in progress.items()}
         self.readers = readers
         self.runs = runs
+        self.ahead = ahead
         self.max_rows = max_rows
         self.rows = 0
         self.notes: list[LoggedNote] = []
         self._horizon = commit.next_seq() - 1
         self._pending: dict[int, list[Records]] = {}
         self._decoded: dict[tuple[int, int, int], SourceRows] = {}
+        runs.offer(ahead.runs)
 
-    def run(self) -> bool:
+    def run(self, read_ahead: ReadAhead) -> bool:
         """Take every query a step further; whether any had something to do."""
         limits = self._limits()
+        read_ahead.start(self._upcoming(limits))
         moved = False
         for query in self.topology.order:
             moved |= self._advance(query, limits[self.before[query.number].frontier])
@@ -103,6 +108,28 @@ class Round:
                 return int(records.seq[left - 1])
             left -= len(records)
         return self._horizon
+
+    def _upcoming(self, limits: dict[int, int]) -> list[Wanted]:
+        """What will be left of topics from outside after this commit, and who reads it."""
+        readers: dict[tuple[int, int], list[SourceReader]] = {}
+        for query in self.topology.order:
+            progress = self.before[query.number]
+            for read in query.reads:
+                topic_id = read.source.topic_id
+                if self.topology.has_writers(read.source.topic):
+                    continue
+                start = progress.positions[topic_id]
+                end = self.commit.end(topic_id)
+                if end - start <= self.max_rows:
+                    continue
+                taken = self._take(topic_id, start, limits[progress.frontier])
+                following = taken[-1][0] + len(taken[-1][1]) if taken else start
+                if following < end:
+                    found = readers.setdefault((topic_id, following), [])
+                    reader = self.readers[read.source.id]
+                    if reader not in found:
+                        found.append(reader)
+        return [Wanted(t, start, tuple(r)) for (t, start), r in readers.items()]
 
     # --- one query ---------------------------------------------------------------------------
 
@@ -177,14 +204,23 @@ class Round:
         key = (source.id, ordinal, len(records))
         found = self._decoded.get(key)
         if found is None:
-            try:
-                found = self.readers[source.id].read(records)
-            except Exception as error:
-                raise QueryFailedError(query, error) from error
+            found = self._read_rows(query, source, key, records)
             query_id = "" if query.info is None else query.info.id
             self.notes += [LoggedNote(query_id, n) for n in found.notes]
             self._decoded[key] = found
         return found
+
+    def _read_rows(
+        self, query: Query, source: Source, key: tuple[int, int, int], records: Records
+    ) -> SourceRows:
+        reader = self.readers[source.id]
+        by, rows = self.ahead.rows.get(key, (None, None))
+        if rows is not None and by is reader:
+            return rows
+        try:
+            return reader.read(records)
+        except Exception as error:
+            raise QueryFailedError(query, error) from error
 
     def _flush(self, topic_id: int) -> None:
         pieces = self._pending.pop(topic_id, None)

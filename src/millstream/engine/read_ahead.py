@@ -1,0 +1,81 @@
+"""Reading ahead: the next records are read and decoded while the ones before run through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from millstream.engine.slicing import head
+from millstream.engine.source_rows import SourceReader, SourceRows
+from millstream.store.interfaces import Records, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What will be read next: a topic, the ordinal to start at, and who decodes its records."""
+
+    topic_id: int
+    start: int
+    readers: tuple[SourceReader, ...]
+
+
+@dataclass(slots=True)
+class Ahead:
+    """What was read ahead: runs by (topic id, ordinal), and rows by (source id, ordinal, count)
+    with the reader that decoded them."""
+
+    runs: dict[tuple[int, int], Records] = field(default_factory=dict)
+    rows: dict[tuple[int, int, int], tuple[SourceReader, SourceRows]] = field(default_factory=dict)
+
+
+class ReadAhead:
+    """One thread that is one commit ahead. NumPy and Arrow let go of the interpreter where the
+    work is, so that two cores are used.
+
+    It reads committed records only; what it has decoded counts if the guess was right, and is
+    thrown away otherwise. A failure here is none: the engine's thread meets it again.
+    """
+
+    def __init__(self, store: Store, max_rows: int) -> None:
+        self._store = store
+        self._max_rows = max_rows
+        self._pool: ThreadPoolExecutor | None = None
+        self._job: Future[Ahead] | None = None
+
+    def start(self, wanted: Sequence[Wanted]) -> None:
+        """Begin to read; `take` gives the result. Nothing to read: nothing happens."""
+        if not wanted:
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix="millstream-ahead")
+        self._job = self._pool.submit(self._read, list(wanted))
+
+    def take(self) -> Ahead:
+        """What `start` asked for, waiting for it; empty where nothing was asked."""
+        job, self._job = self._job, None
+        if job is None or job.exception() is not None:
+            return Ahead()
+        return job.result()
+
+    def close(self) -> None:
+        """End the thread. Idempotent."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+            self._pool = None
+
+    def _read(self, wanted: list[Wanted]) -> Ahead:
+        ahead = Ahead()
+        with self._store.view() as view:
+            for item in wanted:
+                left = self._max_rows
+                for ordinal, records in view.read(item.topic_id, item.start, left):
+                    ahead.runs[item.topic_id, ordinal] = records
+                    cut = head(records, left)
+                    for reader in item.readers:
+                        key = (reader.source.id, ordinal, len(cut))
+                        ahead.rows[key] = (reader, reader.read(cut))
+                    left -= len(cut)
+                    if left <= 0:
+                        break
+        return ahead
