@@ -100,6 +100,36 @@ def test_tables_do_not_depend_on_the_cache(db: Database, clock: FixedClock, cach
     assert (updates == 12 * pages) if cache == "0" else (updates < 12 * pages)
 
 
+@pytest.mark.parametrize("row_wise", [False, True])
+def test_tables_do_not_depend_on_batches_or_on_the_form(clock: FixedClock, row_wise: bool) -> None:
+    with Database.open(clock=clock, max_rows=100, row_wise=row_wise) as db:
+        db.execute(read_recipe("clickstream"))
+        let_pass(db, clock, 8_000, tick_ms=4_000)
+        wanted = check_tables(db)
+        assert all(table.all for table in wanted.tables().values())
+
+
+def test_tables_do_not_depend_on_partitions(db: Database, clock: FixedClock) -> None:
+    with millstream.connect(clock=clock) as other:
+        other.execute(read_recipe("clickstream"))
+        let_pass(other, clock, 40_000, tick_ms=1_000)
+        rows = {
+            name: other.sql(f"SELECT *, ROWTIME FROM {name};").arrow()
+            for name in ("web_users", "clickstream")
+        }
+        tables = {name: contents(other, name) for name in TABLES}
+    db.execute(from_set_on().replace("PARTITIONS = 1", "PARTITIONS = 3"))
+    for name in ("web_users", "clickstream"):
+        db.insert(name, rows[name])
+        settle(db)
+    assert {name: contents(db, name) for name in TABLES} == tables
+    with db.store.view() as view:
+        topic = view.topic("PAGES_PER_MIN")
+        assert topic is not None
+        places = {int(p) for _, run in view.read(topic.id, 0) for p in run.partition}
+    assert (topic.partitions, places) == (3, {0, 1, 2})
+
+
 def test_records_pace_and_form_are_the_quickstarts(recipe: Database, clock: FixedClock) -> None:
     let_pass(recipe, clock, 60_000)
     users, clicks = records(recipe, "clickstream_users"), records(recipe, "clickstream")
