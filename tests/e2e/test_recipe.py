@@ -290,6 +290,22 @@ def test_descriptions(recipe: Database, clock: FixedClock) -> None:
     assert connector["connection.password"] == connector["kafka.api.secret"] == "********"
 
 
+def test_secrets_are_not_shown(recipe: Database) -> None:
+    text = read_recipe("clickstream")
+    sink = text[text.index("CREATE SINK") :].replace("analyzed_clickstream WITH", "other WITH")
+    sink = sink.replace("'<elasticsearch-password>'", "'it''s ${word}'")
+    (outcome,) = recipe.execute(sink, {"word": "hush"})
+    (again,) = recipe.execute(sink, {"word": "hush"}, skip_existing=True)
+    assert again.skipped
+    seen = [outcome.statement, outcome.message, again.statement]
+    for statement in ("DESCRIBE CONNECTOR other;", "SHOW CONNECTORS;", "SHOW SINK CONNECTORS;"):
+        seen += [str(row) for row in rows_of(recipe, statement)]
+    assert "hush" not in "".join(seen)
+    assert "'connection.password'      = '********'" in outcome.statement
+    assert "'<my-kafka-api-secret>'" not in outcome.statement
+    assert "'key.ignore'               = 'true'" in outcome.statement
+
+
 def test_plans(recipe: Database) -> None:
     for query in QUERIES:
         assert rows_of(recipe, f"EXPLAIN {query};")

@@ -92,7 +92,10 @@ def handle(database: Database, parsed: Parsed, *, skip_existing: bool = False) -
     if not isinstance(statement, _READING):
         database.check_writable()
     if skip_existing and _made_before(database, parsed):
-        return Outcome(parsed.text, "skipped: it exists, made by this very statement", skipped=True)
+        text = parsed.text
+        if isinstance(statement, ast.CreateConnector):
+            text = connectors.masked_text(statement, text)
+        return Outcome(text, "skipped: it exists, made by this very statement", skipped=True)
     return handler(database, statement, parsed)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from millstream.catalog.catalog import did_you_mean
 from millstream.catalog.model import ConnectorInfo
 from millstream.catalog.persistence import save_connector
 from millstream.connect.base import ConnectorError
-from millstream.connect.options import masked
+from millstream.connect.options import MASK, is_secret, masked
 from millstream.connect.registry import prepare
 from millstream.connect.runtime import owner_of
 from millstream.database.connectors import POSITION
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 def create(database: Database, statement: ast.CreateConnector, parsed: Parsed) -> Outcome:
     """Make a connector and start it; the topics of a source are made, one partition each."""
     name = statement.name
+    text = masked_text(statement, parsed.text)
     if name in database.catalog.connectors:
         if statement.if_not_exists:
-            return Outcome(parsed.text, f"connector {name} exists already")
+            return Outcome(text, f"connector {name} exists already")
         raise SemanticError(
             f"a connector {name} exists already",
             statement.position,
@@ -48,8 +50,8 @@ def create(database: Database, statement: ast.CreateConnector, parsed: Parsed) -
         save_connector(commit, info)
     running = database.connectors.start(info, None)
     if running.state == "FAILED":
-        return Outcome(parsed.text, f"connector {name} created, but FAILED: {running.message}")
-    return Outcome(parsed.text, f"connector {name} created")
+        return Outcome(text, f"connector {name} created, but FAILED: {running.message}")
+    return Outcome(text, f"connector {name} created")
 
 
 def drop(database: Database, statement: ast.DropConnector, parsed: Parsed) -> Outcome:
@@ -116,6 +118,15 @@ def _options(statement: ast.CreateConnector) -> dict[str, str]:
                     expression.position or statement.position,
                 )
     return found
+
+
+def masked_text(statement: ast.CreateConnector, text: str) -> str:
+    """The statement's text with the values of secret options covered."""
+    for name, _ in statement.properties:
+        if is_secret(name):
+            place = rf"""(['"`]?{re.escape(name)}['"`]?\s*=\s*)'(?:[^']|'')*'"""
+            text = re.sub(place, rf"\1'{MASK}'", text, flags=re.IGNORECASE)
+    return text
 
 
 def _unknown(database: Database, name: str, position: Position | None) -> SemanticError:
