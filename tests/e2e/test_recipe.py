@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -288,6 +289,46 @@ def test_descriptions(recipe: Database, clock: FixedClock) -> None:
     assert connector["state"] == "FAILED"
     assert connector["type.name"] == "type.name=kafkaconnect"
     assert connector["connection.password"] == connector["kafka.api.secret"] == "********"
+
+
+def test_pull_queries_by_key_window_and_scan(recipe: Database, clock: FixedClock) -> None:
+    let_pass(recipe, clock, 40_000, tick_ms=1_000)
+    pages = recipe.sql("SELECT k1, WINDOWSTART, WINDOWEND, pages FROM pages_per_min;").rows()
+    users = sorted({user for user, *_ in pages})
+    first, second, middle = users[0], users[1], STARTED_MS
+
+    def pull(where: str) -> list[tuple[Any, ...]]:
+        query = f"SELECT k1, WINDOWSTART, WINDOWEND, pages FROM pages_per_min WHERE {where};"
+        return sorted(recipe.sql(query).rows())
+
+    def kept(keep: Callable[[Any, int, int, int], bool]) -> list[tuple[Any, ...]]:
+        found = sorted(row for row in pages if keep(*row))
+        assert 0 < len(found) < len(pages)
+        return found
+
+    assert pull(f"k1 = {first}") == kept(lambda k, s, e, n: k == first)
+    assert pull(f"k1 IN ({first}, {second})") == kept(lambda k, s, e, n: k in (first, second))
+    assert pull(f"k1 = {first} AND WINDOWSTART >= {middle}") == kept(
+        lambda k, s, e, n: k == first and s >= middle
+    )
+    assert pull(f"{middle} < WINDOWEND AND WINDOWEND <= {middle + 30_000}") == kept(
+        lambda k, s, e, n: middle < e <= middle + 30_000
+    )
+    # 1,700,000,000 s after 1970.
+    assert pull("WINDOWSTART >= '2023-11-14T22:13:20'") == kept(lambda k, s, e, n: s >= middle)
+    assert pull("pages > 5 AND k1 > 10") == kept(lambda k, s, e, n: n > 5 and k > 10)
+    assert pull("k1 = -1") == []
+    assert len(recipe.sql("SELECT * FROM pages_per_min LIMIT 3;")) == 3
+
+    activity = contents(recipe, "USER_IP_ACTIVITY")
+    name, ip, city, *_ = min(activity)
+    where = f"k1 = '{name}' AND k2 = '{ip}' AND k3 = '{city}'"
+    found = set(recipe.sql(f"SELECT * FROM user_ip_activity WHERE {where};").rows())
+    assert found == {row for row in activity if row[:3] == (name, ip, city)}
+    found = set(recipe.sql(f"SELECT * FROM user_ip_activity WHERE k1 = '{name}';").rows())
+    assert found == {row for row in activity if row[0] == name}
+    (row,) = recipe.sql(f"SELECT username FROM web_users WHERE user_id = '{first}';").rows()
+    assert row[0].endswith(f"_{first}")
 
 
 def test_secrets_are_not_shown(recipe: Database) -> None:
