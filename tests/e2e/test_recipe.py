@@ -331,6 +331,44 @@ def test_pull_queries_by_key_window_and_scan(recipe: Database, clock: FixedClock
     assert row[0].endswith(f"_{first}")
 
 
+@pytest.mark.parametrize("table", TABLES)
+def test_following_a_table_leads_to_its_contents(
+    recipe: Database, clock: FixedClock, table: str
+) -> None:
+    keys = len(recipe.catalog.source(table).schema.key) + 2  # and the window's bounds
+    rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    gone = 0
+    with recipe.subscribe(f"SELECT * FROM {table} EMIT CHANGES;") as changes:
+        for _ in range(20):
+            let_pass(recipe, clock, 2_000, tick_ms=1_000)
+            for row in changes.poll():
+                if row.tombstone:
+                    gone += 1
+                    rows.pop(row[:keys], None)
+                else:
+                    rows[row[:keys]] = row
+            assert set(rows.values()) == contents(recipe, table)
+    assert rows
+    assert (gone > 0) == (table == "CLICK_USER_SESSIONS"), "only sessions merge"
+
+
+def test_a_push_query_over_the_clicks_counts_as_a_table_would(
+    recipe: Database, clock: FixedClock
+) -> None:
+    query = (
+        "SELECT userid, WINDOWSTART, COUNT(*) AS pages FROM clickstream"
+        " WINDOW HOPPING (SIZE 60 SECOND, ADVANCE BY 5 SECOND)"
+        " WHERE request LIKE '%html%' GROUP BY userid EMIT CHANGES;"
+    )
+    rows: dict[Any, int] = {}
+    with recipe.subscribe(query) as changes:
+        for _ in range(5):
+            let_pass(recipe, clock, 2_000, tick_ms=1_000)
+            rows |= {(userid, start): pages for userid, start, pages in changes.poll()}
+    table = recipe.sql("SELECT k1, WINDOWSTART, pages FROM pages_per_min;").rows()
+    assert {(k, start): pages for k, start, pages in table} == rows
+
+
 def test_secrets_are_not_shown(recipe: Database) -> None:
     text = read_recipe("clickstream")
     sink = text[text.index("CREATE SINK") :].replace("analyzed_clickstream WITH", "other WITH")
