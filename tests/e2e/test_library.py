@@ -586,3 +586,48 @@ def test_many_problems_in_one_commit_are_counted(
     lines = db.sql("SELECT KIND, MESSAGE FROM KSQL_PROCESSING_LOG;").rows()
     assert [kind for kind, _ in lines] == ["deserialization"] * 10 + ["skipped"]
     assert lines[-1][1] == "40 more lines were left out"
+
+
+# --- queries that fail ------------------------------------------------------------------------
+
+
+def test_a_query_that_fails_stops_alone_and_says_why(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.db")
+    with millstream.connect(path) as db:
+        db.execute(
+            """SET 'auto.offset.reset' = 'earliest';
+            CREATE STREAM events (name VARCHAR, at BIGINT) WITH (KAFKA_TOPIC = 'events',
+              VALUE_FORMAT = 'JSON', PARTITIONS = 1);
+            CREATE STREAM timed (name VARCHAR, at BIGINT) WITH (KAFKA_TOPIC = 'events',
+              VALUE_FORMAT = 'JSON', TIMESTAMP = 'at');
+            CREATE STREAM lenient AS SELECT * FROM events;
+            SET 'ksql.timestamp.throw.on.invalid' = 'true';
+            CREATE STREAM strict AS SELECT * FROM timed;"""
+        )
+        db.insert("events", [("a", 5)])
+        settle(db)
+        db.insert("events", [("b", -5)])
+        settle(db)
+        db.insert("events", [("c", 7)])
+        settle(db)
+        assert [row[0] for row in db.sql("SELECT name FROM lenient;").rows()] == ["a", "b", "c"]
+        assert [row[0] for row in db.sql("SELECT name FROM strict;").rows()] == ["a"]
+        lenient, strict = db.metrics().queries
+        assert (lenient.state, lenient.error) == ("RUNNING", None)
+        assert strict.state == "ERROR"
+        assert strict.error
+        assert db.metrics().errors == [f"CSAS_STRICT_1: {strict.error}"]
+    with millstream.connect(path) as db:
+        (outcome,) = db.execute("SHOW QUERIES EXTENDED;")
+        assert outcome.table is not None
+        states = [(row[0], row[1]) for row in outcome.table.rows]
+        assert states == [("CSAS_LENIENT_0", "RUNNING"), ("CSAS_STRICT_1", "ERROR")]
+        assert outcome.table.rows[1][-1] == strict.error
+        # It may be tried again, and ended; nothing else is touched by either.
+        db.execute("RESUME CSAS_STRICT_1;")
+        settle(db)
+        assert db.metrics().queries[1].state == "ERROR"
+        db.execute("TERMINATE CSAS_STRICT_1;")
+        db.insert("events", [("d", 9)])
+        settle(db)
+        assert len(db.sql("SELECT name FROM lenient;")) == 4
