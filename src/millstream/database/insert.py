@@ -77,7 +77,10 @@ def _append(
     count = len(rowtime)
     key_null = np.ones(count, bool)
     for key in keys:
-        key_null &= ~arrow.valid_mask(key)
+        absent = ~arrow.valid_mask(key)
+        if source.is_table and absent.any():
+            raise ExecutionError(f"a row of table {source.name} needs all of its primary key")
+        key_null &= absent
     key_format = format_named(source.key_layout.format).encoder(source.key_layout)
     value_format = format_named(source.value_layout.format).encoder(source.value_layout)
     keys, missing = key_format.normalise(keys, mask_or_none(key_null))
@@ -166,6 +169,14 @@ def _as_dict(source: Source, names: list[str], row: Any) -> dict[str, Any]:
             )
         found = dict(zip(names, values, strict=True))
     for column in (*source.schema.key, *source.schema.value):
-        if isinstance(column.type, t.Decimal) and found.get(column.name) is not None:
-            found[column.name] = decimal.Decimal(str(found[column.name]))
+        value = found.get(column.name)
+        if isinstance(column.type, t.Decimal) and value is not None:
+            found[column.name] = decimal.Decimal(str(value))
+        if column.type in (t.INTEGER, t.BIGINT) and isinstance(value, float):
+            # Arrow would cut the fraction off without a word.
+            if not value.is_integer():
+                raise ExecutionError(
+                    f"{source.name}: column {column.name} is {column.type}, not {value}"
+                )
+            found[column.name] = int(value)
     return found

@@ -12,21 +12,23 @@ import pyarrow as pa
 from millstream import types as t
 from millstream.catalog.model import Source
 from millstream.columns import arrow
-from millstream.columns.batch import Batch, empty
+from millstream.columns.batch import Batch, empty, is_null
+from millstream.columns.hash_index import first_occurrences
+from millstream.columns.keys import hash_rows
+from millstream.columns.segments import by_code
 from millstream.database.result import Result
 from millstream.engine.build import Builder
 from millstream.engine.expressions import constant
 from millstream.engine.operators.base import StepContext
-from millstream.engine.operators.table_state import TableState
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
-from millstream.errors import NotSupportedYetError, ParseError, SemanticError
+from millstream.errors import ParseError, SemanticError
 from millstream.functions.registry import Registry
 from millstream.plan import nodes
 from millstream.plan.analyse import Analyser, Purpose
 from millstream.plan.trees import walk
 from millstream.sql import ast
 from millstream.sql.script import parse_statement
-from millstream.store.interfaces import Records, StoreId, View
+from millstream.store.interfaces import Records, View
 from millstream.store.records import concat_records, same_shape
 
 if TYPE_CHECKING:
@@ -172,11 +174,20 @@ def _from_topic(database: Database, view: View, read: nodes.ReadSource) -> Batch
     batch = rows.batch(read.columns, read.schema, np.arange(len(rows)))
     if not source.is_table:
         return batch
-    if source.window is not None:
-        raise NotSupportedYetError("reading a windowed table that no query of ours keeps")
-    state = TableState("scan", read.schema, StoreId(0, "scan", ""))
-    state.step(batch, StepContext(clock=database.clock))
-    return state.rows()
+    return _last_rows(batch)
+
+
+def _last_rows(batch: Batch) -> Batch:
+    """The last row of each key and window, in the order in which they first came."""
+    codes = list(hash_rows(batch.key_arrays, [c.type for c in batch.schema.key]))
+    for bound in (batch.window_start, batch.window_end):
+        if bound is not None:
+            codes.append(bound.view(np.uint64))
+    _, group = first_occurrences(codes)
+    segments = by_code(group)
+    last = segments.order[segments.ends]
+    gone = is_null(batch.value_null, len(batch))[last]
+    return batch.take(last[~gone])
 
 
 def joined_runs(runs: Iterable[tuple[int, Records]]) -> Iterator[Records]:
