@@ -9,6 +9,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from millstream import types as t
+from millstream.columns import arrow
 from millstream.columns.batch import Batch, empty
 from millstream.engine.operators.aggregate import (
     AggregateCall,
@@ -19,6 +20,10 @@ from millstream.engine.operators.aggregate import (
 )
 from millstream.engine.operators.base import Operator, StepContext
 from millstream.engine.operators.flat_map import FlatMapOperator
+from millstream.engine.operators.foreign_key_join import (
+    ForeignKeyFilterOperator,
+    ForeignKeyJoinOperator,
+)
 from millstream.engine.operators.stateless import (
     FilterOperator,
     GroupOperator,
@@ -31,6 +36,8 @@ from millstream.engine.operators.stream_stream_join import StreamStreamJoinOpera
 from millstream.engine.operators.stream_table_join import StreamTableJoinOperator
 from millstream.engine.operators.table_aggregate import TableAggregateOperator
 from millstream.engine.operators.table_state import TableState
+from millstream.engine.operators.table_table_join import TableTableJoinOperator
+from millstream.engine.operators.table_table_rows import Current, Kept
 from millstream.engine.state.pages import schema_hash
 from millstream.plan import nodes
 from millstream.serde.base import Encoder, Layout
@@ -213,6 +220,43 @@ class StreamStreamStage:
         yield self.operator
 
 
+class TableTableStage:
+    """Two tables joined, by their primary keys or a foreign key. `result` keeps the joined rows,
+    where a join above needs them."""
+
+    def __init__(
+        self,
+        left: Stage,
+        right: Stage,
+        operator: TableTableJoinOperator | ForeignKeyJoinOperator,
+        result: TableState | None = None,
+    ) -> None:
+        self.schema = operator.schema
+        self.left = left
+        self.right = right
+        self.operator = operator
+        self.result = result
+
+    def run(self, inputs: Sequence[Batch], context: StepContext) -> Batch:
+        left = self.left.run(inputs, context)
+        right = self.right.run(inputs, context)
+        if len(left) == 0 and len(right) == 0:
+            return empty(self.schema)
+        left, right = _as_changes(left), _as_changes(right)
+        batch = self.operator.step(left, right, context)
+        return batch if self.result is None or len(batch) == 0 else self.result.step(batch, context)
+
+    def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
+        raise LookupError("a join of tables keeps no rows")
+
+    def states(self) -> Iterator[Stateful]:
+        yield from self.left.states()
+        yield from self.right.states()
+        yield self.operator
+        if self.result is not None:
+            yield self.result
+
+
 class Builder:
     """Builds the stages of a plan. State belongs to `query_id`; `partitions` is how many the
     query's internal topics have, `key_format` the format of keys that decides partitions."""
@@ -232,7 +276,9 @@ class Builder:
             case nodes.Filter():
                 below = self.build(node.input)
                 name = self._name(node.clause.lower())
-                filtering = FilterOperator(name, node.predicate, is_table=node.is_table)
+                looks_up = isinstance(node.input, nodes.ForeignKeyJoin)
+                make = ForeignKeyFilterOperator if looks_up else FilterOperator
+                filtering = make(name, node.predicate, is_table=node.is_table)
                 return OperatorStage(below, filtering, node.schema)
             case nodes.Project():
                 below = self.build(node.input)
@@ -253,6 +299,10 @@ class Builder:
                 return self._stream_table(node)
             case nodes.StreamStreamJoin():
                 return self._stream_stream(node)
+            case nodes.TableTableJoin():
+                return self._table_table(node)
+            case nodes.ForeignKeyJoin():
+                return self._foreign_key(node, kept=False)
         raise TypeError(f"no operator for {type(node).__name__}")
 
     def _name(self, kind: str) -> str:
@@ -284,7 +334,7 @@ class Builder:
             return None
         return Partitioner(self._key_encoder(key), self.partitions)
 
-    def _read(self, node: nodes.ReadSource) -> Stage:
+    def _read(self, node: nodes.ReadSource) -> ReadStage:
         index = len(self.reads)
         self.reads.append(node)
         state = None
@@ -346,6 +396,51 @@ class Builder:
             self._key_encoder(node.schema.key),
         )
         return StreamStreamStage(left, right, operator)
+
+    def _table_table(self, node: nodes.TableTableJoin) -> Stage:
+        if isinstance(node.left, nodes.ForeignKeyJoin):
+            left: Stage = self._foreign_key(node.left, kept=True)
+        else:
+            left = self.build(node.left)
+        right = self.build(node.right)
+        operator = TableTableJoinOperator(self._name("join"), node, _current(left), _current(right))
+        return TableTableStage(left, right, operator)
+
+    def _foreign_key(self, node: nodes.ForeignKeyJoin, *, kept: bool) -> Stage:
+        left, right = self._read(node.left), self._read(node.right)
+        assert left.state is not None and right.state is not None
+        name = self._name("join")
+        layout = node.left.source.key_layout
+        encoder = format_named(layout.format).encoder(layout)
+        operator = ForeignKeyJoinOperator(
+            name, node, left.state, right.state, self._partitioner(node.schema.key), encoder
+        )
+        result = None
+        if kept:
+            types = [c.type for c in node.schema.columns]
+            result = TableState(name, node.schema, self._store(name, *types))
+        return TableTableStage(left, right, operator, result)
+
+
+def _current(stage: Stage) -> Current:
+    """Where the rows of a joined table can be looked up."""
+    if isinstance(stage, ReadStage) and stage.state is not None:
+        return Kept(stage.state)
+    if isinstance(stage, TableTableStage):
+        if stage.result is not None:
+            return Kept(stage.result)
+        if isinstance(stage.operator, TableTableJoinOperator):
+            return stage.operator
+    raise TypeError("the inputs of a join of tables are tables whose rows can be looked up")
+
+
+def _as_changes(batch: Batch) -> Batch:
+    """A batch without rows as one without changes."""
+    if batch.old is not None:
+        return batch
+    assert len(batch) == 0
+    old = [arrow.nulls(c.type, 0) for c in batch.schema.value]
+    return replace(batch, old=old)
 
 
 def _window(spec: nodes.WindowSpec | None) -> WindowSpec | None:

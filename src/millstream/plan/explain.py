@@ -48,6 +48,10 @@ def _step(node: nodes.Node) -> str:
                 f"{node.kind.value} join of streams within {node.before_ms} ms before"
                 f" and {node.after_ms} ms after, grace {grace}"
             )
+        case nodes.TableTableJoin():
+            return f"{node.kind.value} join of tables"
+        case nodes.ForeignKeyJoin():
+            return f"{node.kind.value} join of tables by a foreign key"
     return type(node).__name__
 
 

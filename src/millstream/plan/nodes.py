@@ -143,6 +143,33 @@ class StreamStreamJoin(Node):
     grace_ms: int | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class TableTableJoin(Node):
+    """Rows of two tables that have the same primary key. The schema has the key, then the left's
+    columns, then the right's. `left_times` and `right_times` are the columns, by place in a side's
+    schema, whose largest value is the event time of the side's row."""
+
+    left: Node
+    right: Node
+    kind: JoinKind
+    left_times: tuple[int, ...]
+    right_times: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignKeyJoin(Node):
+    """Each row of a table with the row of another whose primary key `foreign_key` gives.
+
+    Keyed by the left's primary key. The schema has it, then the left's values, the right's columns,
+    and last the event time of the result."""
+
+    left: ReadSource
+    right: ReadSource
+    kind: JoinKind
+    foreign_key: typed.Expression
+    right_time: int
+
+
 @dataclass(frozen=True, slots=True)
 class Sink:
     """Where a persistent query writes: everything that its records' bytes depend on."""

@@ -96,10 +96,18 @@ class Planner:
         return registry
 
     def _check_partitions(self, analysis: Analysis) -> None:
-        """Joined sources must have equally many partitions, so that equal keys meet."""
+        """Joined sources must have equally many partitions, so that equal keys meet; a table that
+        is looked up by a foreign key need not."""
         first = analysis.inputs[0]
         count = self.partitions_of(first.source.topic)
+        looked_up = {
+            n.right.source.id
+            for n in nodes.walk(analysis.root)
+            if isinstance(n, nodes.ForeignKeyJoin)
+        }
         for other in analysis.inputs[1:]:
+            if other.source.id in looked_up:
+                continue
             its = self.partitions_of(other.source.topic)
             if its != count:
                 raise SemanticError(

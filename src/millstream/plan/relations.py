@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from millstream import types as t
 from millstream.catalog.catalog import Catalog, did_you_mean
 from millstream.catalog.model import Source
-from millstream.errors import NotSupportedYetError, Position, SemanticError
+from millstream.errors import Position, SemanticError
 from millstream.functions.registry import Registry
 from millstream.plan import nodes, typed
 from millstream.plan.scope import Scope, Visible, pseudo_columns
@@ -21,6 +21,8 @@ DEFAULT_GRACE_MS = 86_400_000
 
 KeyNames = frozenset[tuple[str | None, str]]
 """Columns, by source and name, that all hold the key of a relation."""
+
+_TIME = "ROWTIME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +39,15 @@ class Built:
     """A relation's plan: the node, where its columns lie, and which of them are its key.
 
     `keys` has one set of equivalent columns per key column, the preferred names first in `names`.
-    `synthetic` is the name of a key that no column holds.
+    `synthetic` is the name of a key that no column holds. `times` are the columns whose largest
+    value is the event time of a row, where tables are joined.
     """
 
     node: nodes.Node
     visible: list[Visible]
     keys: list[KeyNames] = field(default_factory=list)
     synthetic: str | None = None
+    times: tuple[int, ...] = ()
 
 
 def inputs_of(relation: ast.Relation, catalog: Catalog) -> list[Input]:
@@ -104,19 +108,22 @@ class RelationBuilder:
         self.registry = registry
         self.materialise = materialise
         self.joined = len(inputs) > 1
+        self.joins_tables = self.joined and inputs[0].source.is_table
 
     def build(self, relation: ast.Relation) -> Built:
         """The plan of a relation."""
         if isinstance(relation, ast.Join):
             return self._join(relation)
         assert isinstance(relation, ast.NamedRelation)
-        return self._read(relation.alias, materialised=self.materialise)
+        return self._read(relation.alias, materialised=self.materialise or self.joins_tables)
 
     def _read(self, alias: str, *, materialised: bool) -> Built:
         source = self.inputs[alias].source
         known = {c.name: c.type for c in source.schema} | dict(pseudo_columns(source))
         key = [c.name for c in source.schema.key]
         others = [n for n in known if n not in key and (alias, n) in self.used]
+        if self.joins_tables and _TIME not in others:
+            others.append(_TIME)
         prefix = f"{alias}_" if self.joined else ""
         columns = tuple(key + others)
         schema = t.Schema.of(
@@ -132,7 +139,8 @@ class RelationBuilder:
             materialised=materialised and source.is_table,
         )
         visible = [Visible(alias, n, known[n], i) for i, n in enumerate(columns)]
-        return Built(node, visible, [frozenset({(alias, n)}) for n in key])
+        times = (columns.index(_TIME),) if self.joins_tables else ()
+        return Built(node, visible, [frozenset({(alias, n)}) for n in key], times=times)
 
     # --- joins -----------------------------------------------------------------------------
 
@@ -152,7 +160,7 @@ class RelationBuilder:
             case True, True:
                 if join.within is not None:
                     raise SemanticError("WITHIN is for joins of two streams", join.position)
-                raise NotSupportedYetError("a join of two tables", join.position)
+                return self._table_table(join, left, right, left_expression, right_expression)
         raise SemanticError(
             "a table cannot be joined with a stream on its right",
             join.position,
@@ -185,7 +193,7 @@ class RelationBuilder:
                 hint="Another key needs another topic, and would lose the window.",
             )
         if left.is_table or right.is_table:
-            raise NotSupportedYetError("a join of a windowed table", join.position)
+            raise SemanticError("windowed tables cannot be joined", join.position)
 
     def _sides(
         self, join: ast.Join, left: Built, right: Built
@@ -261,7 +269,7 @@ class RelationBuilder:
             left=left.node,
             right=right.node,
             kind=join.kind,
-            left_key=left_key,
+            left_key=_by_key(left, left_key),
             rekeyed=not _is_key(left, left_key),
         )
         return Built(node, visible, keys, synthetic)
@@ -291,7 +299,7 @@ class RelationBuilder:
             left=left.node,
             right=right.node,
             kind=join.kind,
-            left_key=left_key,
+            left_key=_by_key(left, left_key),
             right_key=right_key,
             left_rekeyed=not _is_key(left, left_key),
             right_rekeyed=not _is_key(right, right_key),
@@ -300,6 +308,75 @@ class RelationBuilder:
             grace_ms=None if within.grace is None else within.grace.ms,
         )
         return Built(node, visible, keys, synthetic)
+
+    def _table_table(
+        self,
+        join: ast.Join,
+        left: Built,
+        right: Built,
+        left_key: typed.Expression,
+        right_key: typed.Expression,
+    ) -> Built:
+        if not _is_key(right, right_key):
+            raise SemanticError(
+                "a table is joined on its primary key, and the right side of the join is not",
+                right_key.position or join.position,
+                hint=f"The key of {join.right.name} is {_key_text(right)}.",
+            )
+        if not _is_key(left, left_key):
+            return self._foreign_key(join, left, right, left_key)
+        schema, visible, keys, synthetic = self._combine(
+            left, right, left_key, right_key, join.kind
+        )
+        shift = 1 + len(left.node.schema)
+        node = nodes.TableTableJoin(
+            schema=schema,
+            is_table=True,
+            left=left.node,
+            right=right.node,
+            kind=join.kind,
+            left_times=left.times,
+            right_times=right.times,
+        )
+        times = (*(i + 1 for i in left.times), *(i + shift for i in right.times))
+        return Built(node, visible, keys, synthetic, times)
+
+    def _foreign_key(
+        self, join: ast.Join, left: Built, right: Built, foreign_key: typed.Expression
+    ) -> Built:
+        """The left's rows look theirs up in the right; only at the start of several joins."""
+        if join.kind not in (ast.JoinKind.INNER, ast.JoinKind.LEFT):
+            raise SemanticError(
+                f"a join by a foreign key has no {join.kind.value} form",
+                join.position,
+                hint="Use JOIN or LEFT JOIN, or join the tables on both primary keys.",
+            )
+        if not isinstance(left.node, nodes.ReadSource):
+            raise SemanticError(
+                "a join by a foreign key can only be the first of several joins",
+                foreign_key.position or join.position,
+                hint="Make a table of the joins before it, and join that one.",
+            )
+        assert isinstance(right.node, nodes.ReadSource)
+        left_schema, right_schema = left.node.schema, right.node.schema
+        values = [*left_schema.value, *right_schema.columns]
+        schema = t.Schema.of(
+            [(c.name, c.type) for c in left_schema.key],
+            [*((c.name, c.type) for c in values), ("$ROWTIME", t.BIGINT)],
+        )
+        shift = len(left_schema)
+        node = nodes.ForeignKeyJoin(
+            schema=schema,
+            is_table=True,
+            left=left.node,
+            right=right.node,
+            kind=join.kind,
+            foreign_key=foreign_key,
+            right_time=right.times[0],
+        )
+        visible = [*left.visible]
+        visible += [Visible(v.source, v.name, v.type, v.index + shift) for v in right.visible]
+        return Built(node, visible, left.keys, times=(len(schema) - 1,))
 
     def _combine(
         self,
@@ -338,11 +415,29 @@ class RelationBuilder:
 
 
 def _is_key(side: Built, expression: typed.Expression) -> bool:
-    return (
-        isinstance(expression, typed.Column)
-        and expression.index == 0
-        and len(side.node.schema.key) == 1
+    """Whether an expression is a column that holds the side's key."""
+    if not isinstance(expression, typed.Column) or len(side.keys) != 1:
+        return False
+    return any(
+        v.index == expression.index and (v.source, v.name) in side.keys[0] for v in side.visible
     )
+
+
+def _by_key(side: Built, expression: typed.Expression) -> typed.Expression:
+    """The key itself in place of a column that holds it: after an outer join the column may be
+    null where the key is not."""
+    if not _is_key(side, expression):
+        return expression
+    return typed.Column(
+        type=expression.type,
+        index=0,
+        name=side.node.schema.columns[0].name,
+        position=expression.position,
+    )
+
+
+def _key_text(side: Built) -> str:
+    return ", ".join(name for names in side.keys for _, name in names)
 
 
 def synthetic_key(inputs: Iterable[Input]) -> str:
