@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from millstream.clock import Clock
+from millstream.engine.arrival import Arrivals
 from millstream.engine.query import Query
 from millstream.engine.read_ahead import ReadAhead
 from millstream.engine.run_cache import RunCache
@@ -59,6 +60,7 @@ class Engine:
         self._readers: dict[int, SourceReader] = {}
         self._topology = Topology(())
         self._runs = RunCache()
+        self._arrivals = Arrivals()
         self._spoilt = False
         self._read_ahead = ReadAhead(store, max_rows)
         self._make = make
@@ -128,6 +130,7 @@ class Engine:
                 self._progress,
                 self._readers,
                 self._runs,
+                self._arrivals,
                 ahead,
                 self.max_rows,
             )
@@ -165,6 +168,7 @@ class Engine:
         """
         self._spoilt = True
         self._runs.clear()
+        self._arrivals.clear()
         if without is not None:
             self.queries.pop(without, None)
         queries: dict[int, Query] = {}

@@ -19,8 +19,9 @@ class RunCache:
         self._old: dict[tuple[int, int], Records] = {}
 
     def runs(self, view: View, topic_id: int, start: int) -> Iterator[tuple[int, Records]]:
-        """The runs of a topic from an ordinal on, each read when it is asked for."""
-        at, end = start, view.end(topic_id)
+        """The runs of a topic from an ordinal on, each read when it is asked for. What was trimmed
+        is passed over."""
+        at, end = max(start, view.start(topic_id)), view.end(topic_id)
         while at < end:
             records = self._run(view, topic_id, at)
             yield at, records

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from millstream.catalog.model import Source
+from millstream.engine.arrival import Arrivals
 from millstream.engine.operators.base import Note
 from millstream.engine.query import Query
 from millstream.engine.read_ahead import Ahead, ReadAhead, Wanted
@@ -56,6 +57,7 @@ class Round:
         progress: dict[int, Progress],
         readers: dict[int, SourceReader],
         runs: RunCache,
+        arrivals: Arrivals,
         ahead: Ahead,
         max_rows: int,
     ) -> None:
@@ -65,6 +67,7 @@ class Round:
         self.after = {n: Progress(dict(p.positions), p.frontier) for n, p in progress.items()}
         self.readers = readers
         self.runs = runs
+        self.arrivals = arrivals
         self.ahead = ahead
         self.max_rows = max_rows
         self.rows = 0
@@ -91,9 +94,8 @@ class Round:
         for query in self.topology.order:
             progress = self.before[query.number]
             limit = limits.get(progress.frontier, self._horizon)
-            for read in query.reads:
-                if not self.topology.has_writers(read.source.topic):
-                    limit = min(limit, self._limit_of(read.source.topic_id, progress))
+            for topic_id in query.topic_ids:
+                limit = min(limit, self._limit_of(topic_id, progress))
             limits[progress.frontier] = limit
         return limits
 
@@ -135,13 +137,14 @@ class Round:
 
     def _advance(self, query: Query, limit: int) -> bool:
         bound = limit
+        start = self.before[query.number].frontier
         for writer in self.topology.upstream(query):
-            bound = min(bound, self.after[writer.number].frontier)
+            # One that lags behind its reader keeps nobody waiting: what it writes is news.
+            if self.before[writer.number].frontier >= start:
+                bound = min(bound, self.after[writer.number].frontier)
         progress = self.after[query.number]
         for topic_id in query.topic_ids:
             self._flush(topic_id)
-            if self.topology.has_writers(self._topic_name(query, topic_id)):
-                bound = min(bound, self._derived_limit(query, topic_id))
         taken = {t: self._take(t, progress.positions[t], bound) for t in query.topic_ids}
         moved = any(taken.values())
         if moved:
@@ -152,21 +155,6 @@ class Round:
                 progress.positions[topic_id] = ordinal + len(records)
         progress.frontier = max(progress.frontier, bound)
         return moved
-
-    def _topic_name(self, query: Query, topic_id: int) -> str:
-        return next(r.source.topic for r in query.reads if r.source.topic_id == topic_id)
-
-    def _derived_limit(self, query: Query, topic_id: int) -> int:
-        """A query that lagged behind its writers takes a bounded slice, one at the front all."""
-        progress = self.before[query.number]
-        start = progress.positions[topic_id]
-        if self.commit.end(topic_id) - start <= self.max_rows:
-            return self._horizon
-        at_front = all(
-            progress.frontier >= self.before[w.number].frontier
-            for w in self.topology.upstream(query)
-        )
-        return self._horizon if at_front else self._limit_of(topic_id, progress)
 
     def _take(self, topic_id: int, start: int, bound: int) -> list[tuple[int, Records]]:
         """The unread runs whose records have a seq up to the bound."""
@@ -225,7 +213,9 @@ class Round:
     def _flush(self, topic_id: int) -> None:
         pieces = self._pending.pop(topic_id, None)
         if pieces:
-            self.commit.append(topic_id, merge_pieces(pieces))
+            readers = (self.after[q.number].frontier for q in self.topology.readers(topic_id))
+            passed = max(readers, default=-1)
+            self.arrivals.append(self.commit, topic_id, [merge_pieces(pieces)], passed)
 
     # --- positions ---------------------------------------------------------------------------
 
@@ -252,8 +242,7 @@ def start_progress(query: Query, commit: Commit, *, earliest: bool) -> None:
     """Write where a new query begins to read: at the first record, or behind the last."""
     for topic_id in query.topic_ids:
         commit.set_position(query.owner, topic_id, 0 if earliest else commit.end(topic_id))
-    frontier = -1 if earliest else commit.next_seq() - 1
-    commit.put_entry(FRONTIER, query.number, {"seq": frontier})
+    commit.put_entry(FRONTIER, query.number, {"seq": -1})
 
 
 def drop_progress(number: int, commit: Commit) -> None:

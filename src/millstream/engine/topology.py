@@ -20,6 +20,10 @@ class Topology:
         for query in self._queries:
             if query.plan.sink is not None:
                 self._writers.setdefault(query.plan.sink.topic, []).append(query)
+        self._readers: dict[int, list[Query]] = {}
+        for query in self._queries:
+            for topic_id in query.topic_ids:
+                self._readers.setdefault(topic_id, []).append(query)
         self.order = self._sorted()
         self._place = {q.number: i for i, q in enumerate(self.order)}
 
@@ -31,6 +35,10 @@ class Topology:
                 if self._place[writer.number] < self._place[query.number]:
                     found[writer.number] = writer
         return list(found.values())
+
+    def readers(self, topic_id: int) -> list[Query]:
+        """The queries that read a topic."""
+        return self._readers.get(topic_id, [])
 
     def has_writers(self, topic: str) -> bool:
         """Whether any query writes the topic."""
