@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from millstream.clock import Clock
 from millstream.engine.arrival import Arrivals
+from millstream.engine.pace import Pace
 from millstream.engine.query import Query
 from millstream.engine.read_ahead import ReadAhead
 from millstream.engine.run_cache import RunCache
@@ -61,6 +62,7 @@ class Engine:
         self._topology = Topology(())
         self._runs = RunCache()
         self._arrivals = Arrivals()
+        self._pace = Pace(max_rows)
         self._spoilt = False
         self._read_ahead = ReadAhead(store, max_rows)
         self._make = make
@@ -132,6 +134,7 @@ class Engine:
                 self._runs,
                 self._arrivals,
                 ahead,
+                self._pace,
                 self.max_rows,
             )
             moved = work.run(self._read_ahead)

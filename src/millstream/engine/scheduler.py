@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from millstream.catalog.model import Source
 from millstream.engine.arrival import Arrivals
 from millstream.engine.operators.base import Note
+from millstream.engine.pace import Pace
 from millstream.engine.query import Query
 from millstream.engine.read_ahead import Ahead, ReadAhead, Wanted
 from millstream.engine.run_cache import RunCache
@@ -59,6 +61,7 @@ class Round:
         runs: RunCache,
         arrivals: Arrivals,
         ahead: Ahead,
+        pace: Pace,
         max_rows: int,
     ) -> None:
         self.commit = commit
@@ -69,10 +72,12 @@ class Round:
         self.runs = runs
         self.arrivals = arrivals
         self.ahead = ahead
+        self.pace = pace
         self.max_rows = max_rows
         self.rows = 0
         self.notes: list[LoggedNote] = []
         self._horizon = commit.next_seq() - 1
+        self._slow: set[int] = set()
         self._pending: dict[int, list[Records]] = {}
         self._decoded: dict[tuple[int, int, int], SourceRows] = {}
         runs.offer(ahead.runs)
@@ -83,32 +88,58 @@ class Round:
         read_ahead.start(self._upcoming(limits))
         moved = False
         for query in self.topology.order:
-            moved |= self._advance(query, limits[self.before[query.number].frontier])
+            frontier = self.before[query.number].frontier
+            if frontier in self._slow:
+                moved |= self._advance_slowly(query, limits[frontier])
+            else:
+                moved |= self._advance(query, limits[frontier])
         for topic_id in list(self._pending):
             self._flush(topic_id)
         return moved
 
     def _limits(self) -> dict[int, int]:
-        """Per frontier: the seq up to which all queries that stand there go together."""
-        limits: dict[int, int] = {}
+        """Per frontier: the seq up to which all queries that stand there go together.
+
+        Where those in front come to the horizon, the others get slices that keep nobody waiting.
+        """
+        groups: dict[int, list[Query]] = {}
         for query in self.topology.order:
-            progress = self.before[query.number]
-            limit = limits.get(progress.frontier, self._horizon)
-            for topic_id in query.topic_ids:
-                limit = min(limit, self._limit_of(topic_id, progress))
-            limits[progress.frontier] = limit
+            groups.setdefault(self.before[query.number].frontier, []).append(query)
+        front = max(groups, default=-1)
+        limits = {f: self._limit_of(g, self.max_rows) for f, g in groups.items() if f == front}
+        lagging = [f for f in groups if f != front]
+        rows = self.max_rows
+        if lagging and limits[front] == self._horizon:
+            self._slow.update(lagging)
+            rows = self.pace.rows(len(lagging), busy=self._has_news(groups[front]))
+        for frontier in lagging:
+            limits[frontier] = self._limit_of(groups[frontier], rows)
         return limits
 
-    def _limit_of(self, topic_id: int, progress: Progress) -> int:
-        """The seq of the last of the next `max_rows` records, the horizon where there are fewer."""
-        start = progress.positions[topic_id]
-        if self.commit.end(topic_id) - start <= self.max_rows:
+    def _has_news(self, queries: list[Query]) -> bool:
+        return any(
+            self.commit.end(topic_id) > position
+            for query in queries
+            for topic_id, position in self.before[query.number].positions.items()
+        )
+
+    def _limit_of(self, queries: list[Query], rows: int) -> int:
+        """The seq up to which queries can go, so that none takes more than so many records of a
+        topic; what others write in this commit is not counted."""
+        limit = self._horizon
+        for query in queries:
+            for topic_id, position in self.before[query.number].positions.items():
+                limit = min(limit, self._seq_after(topic_id, position, rows))
+        return limit
+
+    def _seq_after(self, topic_id: int, start: int, rows: int) -> int:
+        """The seq of the last of the next `rows` records, the horizon where there are fewer."""
+        if self.commit.end(topic_id) - start <= rows:
             return self._horizon
-        left = self.max_rows
         for _, records in self.runs.runs(self.commit, topic_id, start):
-            if left <= len(records):
-                return int(records.seq[left - 1])
-            left -= len(records)
+            if rows <= len(records):
+                return int(records.seq[rows - 1])
+            rows -= len(records)
         return self._horizon
 
     def _upcoming(self, limits: dict[int, int]) -> list[Wanted]:
@@ -116,6 +147,8 @@ class Round:
         readers: dict[tuple[int, int], list[SourceReader]] = {}
         for query in self.topology.order:
             progress = self.before[query.number]
+            if progress.frontier in self._slow:
+                continue
             for read in query.reads:
                 topic_id = read.source.topic_id
                 if self.topology.has_writers(read.source.topic):
@@ -134,6 +167,13 @@ class Round:
         return [Wanted(t, start, tuple(r)) for (t, start), r in readers.items()]
 
     # --- one query ---------------------------------------------------------------------------
+
+    def _advance_slowly(self, query: Query, limit: int) -> bool:
+        """As `_advance`, measured."""
+        rows, begin = self.rows, time.perf_counter()
+        moved = self._advance(query, limit)
+        self.pace.took(self.rows - rows, time.perf_counter() - begin)
+        return moved
 
     def _advance(self, query: Query, limit: int) -> bool:
         bound = limit

@@ -1,0 +1,31 @@
+"""How much of a lag is made up in one commit, so that live records do not wait for it."""
+
+from __future__ import annotations
+
+_BUSY_S = 0.010
+"""Time for lagging queries in a commit that carries live records."""
+_QUIET_S = 0.050
+"""The same where none came: the next one waits no longer than this."""
+_FEWEST_ROWS = 500
+_FIRST_GUESS = 100_000.0
+
+
+class Pace:
+    """Gives lagging queries as many rows a commit as they can take in a short time.
+
+    What they took before tells how many those are. Only how input is cut depends on it.
+    """
+
+    def __init__(self, max_rows: int) -> None:
+        self._max_rows = max_rows
+        self._rows_per_s = _FIRST_GUESS
+
+    def rows(self, groups: int, *, busy: bool) -> int:
+        """How many records of a topic each of so many groups of lagging queries may take."""
+        total = self._rows_per_s * (_BUSY_S if busy else _QUIET_S)
+        return min(max(int(total / groups), _FEWEST_ROWS), self._max_rows)
+
+    def took(self, rows: int, seconds: float) -> None:
+        """Lagging queries took so many rows in so much time."""
+        if rows and seconds > 0:
+            self._rows_per_s += 0.3 * (rows / seconds - self._rows_per_s)
