@@ -64,15 +64,14 @@ class TableTableJoinOperator(Stateless):
         return self._result(places(left, right, trigger), trigger < len(left), keys, trigger, sides)
 
     def current(self, keys: list[pa.Array]) -> tuple[list[pa.Array], np.ndarray]:
-        """The columns of each key's joined row, and a mask of keys that have none."""
+        """The columns of each key's joined row, null where it has none, and a mask of those."""
+        (left, no_left), (right, no_right) = (side.current(keys) for side in self._inputs)
+        absent = ~self._joined(~no_left, ~no_right)
         columns: list[pa.Array] = []
-        present = []
-        for side in self._inputs:
-            values, absent = side.current(keys)
-            index = pa.array(np.arange(len(absent)), mask=absent)
-            columns += [*(k.take(index) for k in keys), *values]
-            present.append(~absent)
-        return columns, ~self._joined(*present)
+        for values, missing in ((left, no_left | absent), (right, no_right | absent)):
+            index = pa.array(np.arange(len(absent)), mask=missing)
+            columns += [c.take(index) for c in (*keys, *values)]
+        return columns, absent
 
     # --- inside --------------------------------------------------------------------------------
 
