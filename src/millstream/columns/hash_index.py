@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from millstream.columns.sorting import stable_sort
+from millstream.columns.sorting import neighbour_sort
 
 _EMPTY = -1
 _SMALLEST = 64
@@ -191,16 +191,36 @@ def first_occurrences(keys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarra
     length = len(keys[0])
     if length < 2:
         return np.zeros(length, np.int64), np.zeros(length, np.int64)
-    order = stable_sort(keys[0])[0] if len(keys) == 1 else np.lexsort(keys[::-1])
-    differs = np.zeros(length, bool)
-    differs[0] = True
-    for key in keys:
-        sorted_key = key[order]
-        differs[1:] |= sorted_key[1:] != sorted_key[:-1]
-    heads = order[differs]  # stable sorts: the head of a run is its first row
+    order, starts = _runs(keys)
+    # Runs need not be in row order inside, which spares a stable sort.
+    heads = np.minimum.reduceat(order, starts)
     by_row = np.argsort(heads)
     rank = np.empty(len(heads), np.int64)
     rank[by_row] = np.arange(len(heads))
     inverse = np.empty(length, np.int64)
-    inverse[order] = rank[np.cumsum(differs) - 1]
+    inverse[order] = np.repeat(rank, np.diff(starts, append=length))
     return heads[by_row], inverse
+
+
+def _runs(keys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """An order in which equal keys are neighbours, and where in it each run of them starts."""
+    if len(keys) == 1:
+        order, ordered = neighbour_sort(keys[0])
+        return order, _heads(ordered).nonzero()[0]
+    code = keys[0].astype(np.int64, copy=False).view(np.uint64)
+    for key in keys[1:]:
+        code = mix64((code * _GOLDEN) ^ key.astype(np.int64, copy=False).view(np.uint64))
+    order = np.argsort(code)
+    heads = _heads(code[order])
+    if not all((_heads(key[order]) <= heads).all() for key in keys):
+        # Different keys have the same code, which is so unlikely that it may be slow.
+        order = np.lexsort(keys[::-1])
+        heads = np.logical_or.reduce([_heads(key[order]) for key in keys])
+    return order, heads.nonzero()[0]
+
+
+def _heads(ordered: np.ndarray) -> np.ndarray:
+    """Where a value differs from the one before it."""
+    heads = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=heads[1:])
+    return heads
