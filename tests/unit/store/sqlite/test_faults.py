@@ -155,6 +155,7 @@ def fail_everywhere(store: SqliteStore, model: Model, much: bool) -> Model:
                 change(store, attempt)
         except StoreError as error:
             assert message in error.message
+            assert not store._database.is_writing or Faulty.also_rollback
             check(store, model)
             # The store goes on, with commits small and large.
             if at % 3 == 0:
@@ -191,6 +192,22 @@ def test_a_spilled_commit_may_fail(path: str, monkeypatch: pytest.MonkeyPatch) -
     model = fail_everywhere(store, model, much=True)
     store.close()
     store = SqliteStore(path)
+    change_little(store, model)
+    check(store, model)
+    store.close()
+
+
+def test_what_a_spilled_commit_read_of_itself_is_forgotten(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(millstream.store.sqlite.commit, "SPILL_BYTES", 1)
+    store = SqliteStore(path)
+    model = fill(store)
+    first = min(model.topics)
+    with store.begin() as commit:
+        commit.append(first, lines(["never"]))
+        assert len(list(commit.read(first, 1))) == 1
+    assert store._cache.find(first, 1) is None
     change_little(store, model)
     check(store, model)
     store.close()
