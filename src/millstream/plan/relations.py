@@ -351,6 +351,12 @@ class RelationBuilder:
                 join.position,
                 hint="Use JOIN or LEFT JOIN, or join the tables on both primary keys.",
             )
+        if left.synthetic is not None:
+            raise SemanticError(
+                "after a FULL JOIN no column holds the key, so that nothing can be joined on it",
+                join.position,
+                hint="Make the FULL JOIN the last one, or make a table of it and join that one.",
+            )
         if not isinstance(left.node, nodes.ReadSource):
             raise SemanticError(
                 "a join by a foreign key can only be the first of several joins",
