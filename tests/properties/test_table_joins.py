@@ -6,13 +6,14 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.database import Database
-from tests.properties.engine_runs import Dump, Run, final, outcome
+from tests.properties.engine_runs import Run, final, outcome
 from tests.properties.program_records import INT, Topic, records, topics
 from tests.properties.programs import Program, cuts
+from tests.properties.test_engine_cuts import many, same
 
 KINDS = ("JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN")
 QUERIES = (
@@ -74,16 +75,7 @@ def cut_programs(draw: st.DrawFn) -> tuple[Program, list[int]]:
     return program, draw(cuts(len(program.records)))
 
 
-few = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-
-
-def same(found: Dump, expected: Dump, program: Program) -> None:
-    """Fail, showing the program, where two runs' topics differ."""
-    for topic, rows in expected.items():
-        assert found[topic] == rows, f"topic {topic} of\n{program.text()}"
-
-
-@few
+@many(30)
 @given(cut_programs())
 def test_any_cut_gives_the_same_topics(drawn: tuple[Program, list[int]]) -> None:
     program, sizes = drawn
@@ -93,7 +85,7 @@ def test_any_cut_gives_the_same_topics(drawn: tuple[Program, list[int]]) -> None
     same(outcome(program, sizes, row_wise=True), expected, program)
 
 
-@few
+@many(30)
 @given(cut_programs(), st.sampled_from([1, 3, 50_000]))
 def test_queries_that_come_late_or_behind_give_the_same_topics(
     drawn: tuple[Program, list[int]], max_rows: int
@@ -104,7 +96,7 @@ def test_queries_that_come_late_or_behind_give_the_same_topics(
     same(outcome(program, sizes, behind=True, max_rows=max_rows), expected, program)
 
 
-@settings(few, max_examples=30)
+@many(15)
 @given(cut_programs())
 def test_opening_the_file_again_changes_nothing(drawn: tuple[Program, list[int]]) -> None:
     program, sizes = drawn
@@ -121,14 +113,10 @@ def test_opening_the_file_again_changes_nothing(drawn: tuple[Program, list[int]]
     same(found, outcome(program), program)
 
 
-@few
+@many(30)
 @given(cut_programs())
 def test_a_cache_leaves_the_same_tables(drawn: tuple[Program, list[int]]) -> None:
     program, sizes = drawn
     every, cached = outcome(program, sizes), outcome(program, sizes, cache=10_000_000)
     for sink in program.sinks:
         assert final(cached[sink]) == final(every[sink]), program.text()
-
-
-def _values(found: Dump, topic: str) -> dict[object, object]:
-    return {key: value[0] for key, value in final(found[topic]).items()}
