@@ -59,6 +59,11 @@ class Result(Protocol):
         """SQL types; none where the answer goes beyond ksqlDB's SQL."""
         ...
 
+    @property
+    def lag(self) -> int:
+        """How many records the queries behind the answer have yet to read."""
+        ...
+
     def rows(self) -> list[tuple[Any, ...]]:
         """All rows."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from millstream.cli.messages import remark
 from millstream.cli.opening import open_database
 from millstream.cli.output import Output
 from millstream.cli.protocol import Database
@@ -29,6 +30,8 @@ def run_query(sql: str, *, path: str, as_json: bool) -> None:
             write_json_lines(sys.stdout, result.columns, rows)
         else:
             print_rows(Output(), result.columns, rows)
+        if result.lag:
+            remark(f"The queries behind this answer have yet to read {result.lag:,} records.")
 
 
 def follow(db: Database, sql: str, *, as_json: bool) -> None:

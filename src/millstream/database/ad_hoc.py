@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from millstream.columns import arrow
+from millstream.database.lag import source_lag
 from millstream.database.pull import source_batch
 from millstream.database.result import Result
 from millstream.errors import ExecutionError, ParseError
@@ -35,6 +36,7 @@ def ask(database: Database, text: str, error: ParseError | None) -> Result:
         if not names and error is not None:
             raise error
         tables = {name: _table(database, view, name) for name in names}
+        lag = source_lag(view, database.catalog, names)
     connection = duckdb.connect()
     try:
         connection.execute("set enable_external_access = false")
@@ -47,7 +49,7 @@ def ask(database: Database, text: str, error: ParseError | None) -> Result:
     finally:
         connection.close()
     arrays = [c.combine_chunks() for c in found.columns]
-    return Result(list(found.column_names), [], arrays)
+    return Result(list(found.column_names), [], arrays, lag)
 
 
 def _table(database: Database, view: View, name: str) -> pa.Table:

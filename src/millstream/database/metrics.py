@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from millstream.database.lag import query_lag
+
 if TYPE_CHECKING:
     from millstream.database.database import Database
 
@@ -67,7 +69,10 @@ def measure(database: Database) -> Metrics:
     """The figures of this moment."""
     engine = database.engine
     queries = []
-    for info in database.catalog.queries.values():
+    with database.snapshot() as view:
+        catalog = database.catalog
+        lags = {q.number: query_lag(view, catalog, q) for q in catalog.queries.values()}
+    for info in catalog.queries.values():
         running = engine.queries.get(info.number)
         counters = None if running is None else running.counters
         queries.append(
@@ -78,7 +83,7 @@ def measure(database: Database) -> Metrics:
                 rows_in=0 if counters is None else counters.rows_in,
                 rows_out=0 if counters is None else counters.rows_out,
                 error=info.error,
-                lag=0 if running is None else engine.lag(info.number),
+                lag=lags.get(info.number, 0),
             )
         )
     connectors = [

@@ -16,6 +16,7 @@ from millstream.columns.batch import Batch, empty, is_null
 from millstream.columns.hash_index import first_occurrences
 from millstream.columns.keys import hash_rows
 from millstream.columns.segments import by_code
+from millstream.database.lag import source_lag
 from millstream.database.result import Result
 from millstream.engine.build import Builder
 from millstream.engine.expressions import constant
@@ -103,12 +104,14 @@ def pull(database: Database, query: ast.Query) -> Result:
     with database.snapshot() as view:
         analysis = Analyser(query, database.catalog, database.registry, Purpose.PULL).analyse()
         batch = _read(database, view, analysis.root, query)
+        lag = source_lag(view, database.catalog, [i.source.name for i in analysis.inputs])
     root = analysis.root
     shown = len(root.schema.key)
     if query.limit is not None:
         batch = batch.take(np.arange(min(query.limit, len(batch))))
     columns = root.schema.value
-    return Result([c.name for c in columns], [c.type for c in columns], batch.arrays[shown:])
+    names, types = [c.name for c in columns], [c.type for c in columns]
+    return Result(names, types, batch.arrays[shown:], lag)
 
 
 def _read(database: Database, view: View, root: nodes.Node, query: ast.Query) -> Batch:

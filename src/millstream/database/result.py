@@ -13,11 +13,16 @@ from millstream.columns import arrow
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Columns and rows. `types` are SQL types; empty for answers that DuckDB gave."""
+    """Columns and rows. `types` are SQL types; empty for answers that DuckDB gave.
+
+    `lag`: how many records the queries behind the answer have yet to read. It is 0 except while
+    one of them catches up, is paused or has failed, and for a moment after an insert.
+    """
 
     columns: list[str]
     types: list[t.SqlType]
     arrays: list[pa.Array]
+    lag: int = 0
 
     def rows(self) -> list[tuple[Any, ...]]:
         """The rows as tuples of Python values; times as integers, as `columns.arrow` has them."""

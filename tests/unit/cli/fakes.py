@@ -53,6 +53,7 @@ class FakeResult:
     columns: list[str]
     content: list[tuple[Any, ...]]
     types: list[SqlType] = field(default_factory=list)
+    lag: int = 0
 
     def rows(self) -> list[tuple[Any, ...]]:
         """The rows."""

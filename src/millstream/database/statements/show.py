@@ -9,6 +9,7 @@ from millstream.catalog.catalog import Catalog
 from millstream.catalog.model import Source
 from millstream.config import KNOWN
 from millstream.connect.registry import CLASSES
+from millstream.database.lag import query_lag
 from millstream.database.outcome import Outcome, listing
 from millstream.database.processing_log import TOPIC as LOG_TOPIC
 from millstream.sql import ast
@@ -95,7 +96,10 @@ def _queries(database: Database, extended: bool) -> tuple[str, list[str], Rows]:
     if extended:
         columns += ["lag", "error"]
     rows: Rows = []
-    for info in database.catalog.queries.values():
+    with database.snapshot() as view:
+        catalog = database.catalog
+        lags = {q.number: query_lag(view, catalog, q) for q in catalog.queries.values()}
+    for info in catalog.queries.values():
         row: tuple[Any, ...] = (
             info.id,
             info.state,
@@ -104,7 +108,7 @@ def _queries(database: Database, extended: bool) -> tuple[str, list[str], Rows]:
             " ".join(info.statement.split()),
         )
         if extended:
-            row += (database.engine.lag(info.number), info.error)
+            row += (lags[info.number], info.error)
         rows.append(row)
     return "query", columns, rows
 
