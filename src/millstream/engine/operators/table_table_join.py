@@ -40,12 +40,18 @@ class TableTableJoinOperator(Stateless):
         self.name = name
         self.schema = node.schema
         self._kind = node.kind
+        self._width = len(node.left.schema)
         self._inputs = (left, right)
         self._time_columns = (node.left_times, node.right_times)
         self._keeps = (
             node.kind in (JoinKind.LEFT, JoinKind.FULL),
             node.kind in (JoinKind.RIGHT, JoinKind.FULL),
         )
+        self.tells_times: bool = node.kind is JoinKind.INNER and all(
+            side.tells_times for side in (left, right) if isinstance(side, TableTableJoinOperator)
+        )
+        """Whether event times of `rows` are those of the last changes that were passed on. Where
+        an outer join's row has lost a side, its last change is later than what is left of it."""
 
     def step(self, left: Batch, right: Batch, context: StepContext) -> Batch:
         """The changes that the changes of both sides cause, in the order of both."""
@@ -72,6 +78,25 @@ class TableTableJoinOperator(Stateless):
             index = pa.array(np.arange(len(absent)), mask=missing)
             columns += [c.take(index) for c in (*keys, *values)]
         return columns, absent
+
+    def rows(self, keys: list[pa.Array]) -> Batch:
+        """The joined rows of those keys that have one; event time is the latest of their rows'."""
+        columns, absent = self.current(keys)
+        found = np.flatnonzero(~absent)
+        index = pa.array(found)
+        shift = len(keys)
+        left, right = self._time_columns
+        places_of_times = [*(i + shift for i in left), *(i + shift + self._width for i in right)]
+        rows = Rows([c.take(index) for c in (*keys, *columns)], np.zeros(len(found), bool))
+        return Batch(
+            schema=self.schema,
+            arrays=rows.columns,
+            rowtime=rows.times(places_of_times),
+            order=np.arange(len(found)),
+            seq=np.full(len(found), -1, np.int64),
+            partition=np.zeros(len(found), np.int32),
+            offset=np.full(len(found), -1, np.int64),
+        )
 
     # --- inside --------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from millstream.plan import nodes
 from millstream.sql.ast import JoinKind
 from millstream.store.interfaces import StoreId
 from tests.unit.engine.fakes import FakeStore
-from tests.unit.engine.operators.records import Record, batch_of, changes_of, pieces
+from tests.unit.engine.operators.records import Record, batch_of, changes_of, pieces, rows_of
 
 KINDS = st.lists(st.sampled_from(JoinKind), min_size=1, max_size=3)
 EVENTS = st.lists(
@@ -249,6 +249,19 @@ def test_rows_looked_up_are_those_that_the_changes_left(
     ]
     current = [oracle.current(len(kinds), key) for key in keys]
     assert rows == [None if row is None else row[1:] for row in current]
+
+
+@given(st.lists(st.just(JoinKind.INNER), min_size=1, max_size=3), EVENTS)
+def test_rows_of_inner_joins_are_the_last_changes(kinds: list[JoinKind], events: list[Any]) -> None:
+    tree = Tree(kinds)
+    last: dict[Any, Any] = {}
+    for _, key, new, _, time in seen(tree.step(records_of(events, len(kinds) + 1), StepContext())):
+        last[key] = None if new is None else (*key, *new, time)
+    join = tree.joins[-1]
+    assert join.tells_times
+    batch = join.rows([arrow.from_python([9, 2, 1, 0], t.INTEGER)])
+    found = [(*row, time) for row, time in zip(rows_of(batch), batch.rowtime.tolist(), strict=True)]
+    assert found == [last[(k,)] for k in (2, 1, 0) if last.get((k,)) is not None]
 
 
 def _one_by_one(kind: JoinKind, *records: tuple[int, Record]) -> list[list[tuple[Any, ...]]]:
