@@ -33,14 +33,15 @@ def handle(database: Database, statement: ast.DropSource, parsed: Parsed) -> Out
             hint=did_you_mean(statement.name, database.catalog.sources),
         )
     _check(database, source, statement)
-    with database.change() as (commit, catalog):
-        number = _end_query(database, commit, catalog, source)
-        catalog.sources.pop(source.name)
-        commit.delete_entry("source", source.id)
-        if statement.delete_topic and commit.topic(source.topic) is not None:
-            commit.drop_topic(source.topic_id)
-    if number is not None:
-        database.engine.remove(number)
+    with database.engine.lock:
+        with database.change() as (commit, catalog):
+            number = _end_query(commit, catalog, source)
+            catalog.sources.pop(source.name)
+            commit.delete_entry("source", source.id)
+            if statement.delete_topic and commit.topic(source.topic) is not None:
+                commit.drop_topic(source.topic_id)
+        if number is not None:
+            database.engine.remove(number)
     if statement.delete_topic:
         database.connectors.topic_dropped(source.topic)
     gone = f" and topic {source.topic}" if statement.delete_topic else ""
@@ -84,7 +85,7 @@ def _check(database: Database, source: Source, statement: ast.DropSource) -> Non
         )
 
 
-def _end_query(database: Database, commit: Commit, catalog: Catalog, source: Source) -> int | None:
+def _end_query(commit: Commit, catalog: Catalog, source: Source) -> int | None:
     info = None if source.query_id is None else catalog.queries.pop(source.query_id, None)
     if info is None:
         return None

@@ -25,29 +25,40 @@ _DONE = {
 
 
 def handle(database: Database, statement: ast.ControlQuery, parsed: Parsed) -> Outcome:
-    """Act on one query, or on all."""
-    chosen = _chosen(database, statement)
-    for info in chosen:
-        match statement.action:
-            case ast.QueryAction.TERMINATE:
-                terminate(database, info)
-            case ast.QueryAction.PAUSE:
-                _set_state(database, info, "PAUSED")
-                database.engine.remove(info.number)
-            case ast.QueryAction.RESUME if info.state != "RUNNING":
-                running = _set_state(database, info, "RUNNING")
-                database.engine.add(database.make_query(running))
-    names = ", ".join(i.id for i in chosen) or "no query"
-    return Outcome(parsed.text, f"{names} {_DONE[statement.action]}")
+    """Act on one query, or on all, between two steps of the engine.
+
+    A query that failed cannot be paused: it stands still already, and its error stays to be seen.
+    """
+    with database.engine.lock:
+        done = [i.id for i in _chosen(database, statement) if _act(database, statement.action, i)]
+    return Outcome(parsed.text, f"{', '.join(done) or 'no query'} {_DONE[statement.action]}")
+
+
+def _act(database: Database, action: ast.QueryAction, info: QueryInfo) -> bool:
+    """Act on one query; whether there was anything to do."""
+    match action:
+        case ast.QueryAction.TERMINATE:
+            terminate(database, info)
+        case ast.QueryAction.PAUSE if info.state == "RUNNING":
+            _set_state(database, info, "PAUSED")
+            database.engine.remove(info.number)
+        case ast.QueryAction.RESUME if info.state != "RUNNING":
+            query = database.make_query(replace(info, state="RUNNING", error=None))
+            _set_state(database, info, "RUNNING")
+            database.engine.add(query)
+        case _:
+            return False
+    return True
 
 
 def terminate(database: Database, info: QueryInfo) -> None:
-    """End a query; what it wrote stays, its state goes."""
-    with database.change() as (commit, catalog):
-        catalog.queries.pop(info.id)
-        commit.delete_entry("query", info.number)
-        drop_progress(info.number, commit)
-    database.engine.remove(info.number)
+    """End a query; what it wrote stays, its state and positions go."""
+    with database.engine.lock:
+        with database.change() as (commit, catalog):
+            catalog.queries.pop(info.id)
+            commit.delete_entry("query", info.number)
+            drop_progress(info.number, commit)
+        database.engine.remove(info.number)
 
 
 def _chosen(database: Database, statement: ast.ControlQuery) -> list[QueryInfo]:
@@ -64,9 +75,8 @@ def _chosen(database: Database, statement: ast.ControlQuery) -> list[QueryInfo]:
     return [found]
 
 
-def _set_state(database: Database, info: QueryInfo, state: str) -> QueryInfo:
+def _set_state(database: Database, info: QueryInfo, state: str) -> None:
     changed = replace(info, state=state, error=None)
     with database.change() as (commit, catalog):
         catalog.queries[info.id] = changed
         save_query(commit, changed)
-    return changed
