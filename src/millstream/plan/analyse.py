@@ -111,7 +111,7 @@ class Analyser:
         if self.persistent and query.limit is not None:
             raise SemanticError("a persistent query has no LIMIT", query.position)
         tables = [i for i in self.inputs if i.source.is_table]
-        if tables and query.partition_by and len(self.inputs) == 1:
+        if query.partition_by and self.inputs[0].source.is_table:
             raise SemanticError(
                 "PARTITION BY is for streams: a table's key cannot change",
                 query.partition_by[0].position,

@@ -177,6 +177,7 @@ def test_a_join_by_a_foreign_key_comes_first(sources: Sources) -> None:
         ("t1 JOIN t2 ON t1.id = t1.f", "exactly one"),
         ("t1 JOIN t2 ON t1.id = t2.id AND t1.f = t2.f", "one equality"),
         ("t1 a JOIN t1 b ON a.id = b.id", "itself"),
+        ("t1 JOIN t2 ON t1.id = t2.id PARTITION BY t1.f", "PARTITION BY is for streams"),
     ],
 )
 def test_what_tables_cannot_do(sources: Sources, joins: str, message: str) -> None:
