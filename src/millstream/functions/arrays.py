@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from millstream import types as t
 from millstream.columns.java_text import double_to_text
+from millstream.functions.limits import check_count
 from millstream.functions.numeric import java_order, wrapped
 from millstream.functions.registry import ArrayOf, Generic, Pattern, ScalarFunction, Variant
 
@@ -127,6 +128,7 @@ def _series(bits: int) -> Callable[..., list[int]]:
         if (span > 0) != (used > 0) and span != 0:
             raise ValueError("the step of GENERATE_SERIES has the wrong sign")
         count = 1 + abs(span) // abs(used)
+        check_count(count)
         return [start + used * i for i in range(count)]
 
     return apply

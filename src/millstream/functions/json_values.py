@@ -19,8 +19,12 @@ class _Missing:
 MISSING = _Missing()
 
 
+class _ConstantError(ValueError):
+    """NaN or Infinity, which Python's reader knows and JSON does not."""
+
+
 def _refuse_constant(word: str) -> Any:
-    raise ValueError(f"{word} is not JSON")
+    raise _ConstantError(f"{word} is not JSON")
 
 
 _DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)
@@ -40,6 +44,12 @@ def parse_json(text: str) -> Any:
         return _DECODER.raw_decode(stripped)[0]
     except RecursionError as error:
         raise ValueError("the JSON is nested too deeply") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"the text is not JSON: {error.msg} (character {error.pos})") from error
+    except _ConstantError:
+        raise
+    except ValueError as error:  # Python reads no longer integers than 4300 digits
+        raise ValueError("a number of the JSON has too many digits") from error
 
 
 def json_text(value: Any) -> str:

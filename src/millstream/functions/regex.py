@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 
 from millstream import types as t
+from millstream.functions.limits import check_length
 from millstream.functions.registry import ArrayOf, ScalarFunction, Variant
 
 S, I = t.STRING, t.INTEGER  # noqa: E741
@@ -29,6 +30,10 @@ def java_regex(pattern: str) -> re.Pattern[str]:
         return re.compile(_translated(pattern), re.ASCII)
     except re.error as error:
         raise ValueError(f"'{pattern}' is not a valid regular expression: {error}") from error
+    except RecursionError as error:
+        raise ValueError("the regular expression is nested too deeply") from error
+    except OverflowError as error:
+        raise ValueError(f"'{pattern}' repeats too often") from error
 
 
 def _translated(pattern: str) -> str:
@@ -74,7 +79,16 @@ def _extract_all(pattern: str, text: str, group: int = 0) -> list[str | None] | 
 
 def _replace(text: str, pattern: str, replacement: str) -> str:
     regex = java_regex(pattern)
-    return regex.sub(lambda match: _filled(replacement, match), text)
+    grown = len(text)
+
+    def filled(match: re.Match[str]) -> str:
+        nonlocal grown
+        part = _filled(replacement, match)
+        grown += len(part)
+        check_length(grown, len(text))
+        return part
+
+    return regex.sub(filled, text)
 
 
 def _filled(replacement: str, match: re.Match[str]) -> str:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from millstream import types as t
+from millstream.functions.limits import check_length
 from millstream.functions.registry import ArrayOf, ScalarFunction, Variant
 
 S, I, B = t.STRING, t.INTEGER, t.BYTES  # noqa: E741
@@ -147,11 +148,14 @@ def _substring_bytes(value: bytes, position: int, count: int | None = None) -> b
 
 
 def _concat(*parts: str | None) -> str:
-    return "".join(p for p in parts if p is not None)
+    given = [p for p in parts if p is not None]
+    check_length(sum(map(len, given)), max(map(len, given), default=0))
+    return "".join(given)
 
 
 def _concat_columns(*arrays: pa.Array) -> pa.Array:
-    return pc.binary_join_element_wise(*arrays, _EMPTY, null_handling="skip")
+    # With null_handling="skip" Arrow leaves rows out in which all texts are null.
+    return pc.binary_join_element_wise(*arrays, _EMPTY, null_handling="replace")
 
 
 def _concat_bytes(*parts: bytes | None) -> bytes:
@@ -167,29 +171,36 @@ def _concat_ws_bytes(separator: bytes | None, *parts: bytes | None) -> bytes | N
 
 
 def _replace(text: str, old: str, new: str) -> str:
+    if len(new) > len(old):
+        check_length(len(text) + text.count(old) * (len(new) - len(old)), len(text))
     return text.replace(old, new)
+
+
+def _filler(missing: int, padding: str) -> str:
+    units = utf16_length(padding)
+    return utf16_slice(padding * (missing // units + 1), 0, missing)
 
 
 def _left_pad(text: str, length: int, padding: str) -> str | None:
     if length < 0 or not padding:
         return None
-    missing = max(length - utf16_length(text), 0)
-    filler = (padding * (missing // utf16_length(padding) + 1))[:missing] if missing else ""
-    return utf16_slice(filler + text, 0, length) if not missing else filler + text
+    own = utf16_length(text)
+    check_length(length, own)
+    return utf16_slice(text, 0, length) if length <= own else _filler(length - own, padding) + text
 
 
 def _right_pad(text: str, length: int, padding: str) -> str | None:
     if length < 0 or not padding:
         return None
-    missing = max(length - utf16_length(text), 0)
-    if not missing:
-        return utf16_slice(text, 0, length)
-    return text + (padding * (missing // utf16_length(padding) + 1))[:missing]
+    own = utf16_length(text)
+    check_length(length, own)
+    return utf16_slice(text, 0, length) if length <= own else text + _filler(length - own, padding)
 
 
 def _left_pad_bytes(value: bytes, length: int, padding: bytes) -> bytes | None:
     if length < 0 or not padding:
         return None
+    check_length(length, len(value))
     missing = max(length - len(value), 0)
     return ((padding * (missing // len(padding) + 1))[:missing] + value)[:length]
 
@@ -197,6 +208,7 @@ def _left_pad_bytes(value: bytes, length: int, padding: bytes) -> bytes | None:
 def _right_pad_bytes(value: bytes, length: int, padding: bytes) -> bytes | None:
     if length < 0 or not padding:
         return None
+    check_length(length, len(value))
     missing = max(length - len(value), 0)
     return (value + (padding * (missing // len(padding) + 1))[:missing])[:length]
 

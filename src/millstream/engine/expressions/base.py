@@ -8,6 +8,7 @@ where the columnar form marks a failure.
 from __future__ import annotations
 
 import abc
+import decimal
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -253,6 +254,15 @@ def null_mask(values: pa.Array) -> np.ndarray | None:
 
 def failure_message(error: BaseException) -> str:
     """What the processing log says of an exception."""
+    match error:
+        case decimal.DecimalException():
+            return "a number is beyond what can be computed with"
+        case OverflowError():
+            return "a number is out of range"
+        case RecursionError():
+            return "a value is nested too deeply"
+        case MemoryError():
+            return "there is not enough memory for the value"
     return str(error) or type(error).__name__
 
 

@@ -29,6 +29,8 @@ JAVA_WHITESPACE = "".join(map(chr, range(33)))
 _INTEGER = re.compile(r"[+-]?\d+\Z")
 _DOUBLE = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)[dDfF]?\Z", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z")
+_MOST_DIGITS = 4_000
+"""Python reads no number of more digits."""
 _LIMITS: dict[t.SqlType, int] = {t.INTEGER: 2**31, t.BIGINT: 2**63}
 
 
@@ -125,7 +127,10 @@ def parse_integer(text: str, target: t.SqlType) -> int:
     trimmed = text.strip(JAVA_WHITESPACE)
     if _INTEGER.match(trimmed) is None:
         raise EvaluationFailure(f"'{text}' does not read as {target}")
-    value = int(trimmed)
+    digits = trimmed.lstrip("+-").lstrip("0")
+    if len(digits) > _MOST_DIGITS:
+        raise EvaluationFailure(f"'{text}' is out of the range of {target}")
+    value = int(digits or "0") * (-1 if trimmed[0] == "-" else 1)
     if not -_LIMITS[target] <= value < _LIMITS[target]:
         raise EvaluationFailure(f"'{text}' is out of the range of {target}")
     return value

@@ -18,8 +18,10 @@ from millstream.engine.expressions.strict import Computed, Operand, Strict
 _LINE_ENDS = "\n\r\u0085\u2028\u2029"
 """What `.` of Java's regular expressions does not match."""
 _ANY = f"[^{_LINE_ENDS}]"
+_LINE_END = re.compile(f"[{_LINE_ENDS}]")
 _LINE_END_BYTES = (b"\n", b"\r", b"\xc2", b"\xe2")
 """A text with none of these bytes has no line's end (U+0085 starts with C2, U+2028 with E2)."""
+_ONE_TEXT = pa.array([""], pa.string())
 
 
 class Like(Strict):
@@ -33,14 +35,14 @@ class Like(Strict):
             try:
                 self._columnar = _matcher(pattern.value, escape)
                 self.total = operand.total
-            except EvaluationFailure:
+            except (EvaluationFailure, pa.ArrowException):  # ends with its escape; is too large
                 self._columnar = None
 
     def apply(self, *values: Any) -> Any:
         text, pattern = values
         if text is None or pattern is None:
             return False
-        return like_regex(pattern, self.escape).fullmatch(text) is not None
+        return like(pattern, self.escape)(text)
 
     def columnar(self, operands: list[Operand], length: int) -> Computed | None:
         if self._columnar is None or isinstance(operands[0], pa.Scalar):
@@ -50,13 +52,74 @@ class Like(Strict):
 
 
 @functools.lru_cache(maxsize=4096)
-def like_regex(pattern: str, escape: str | None) -> re.Pattern[str]:
-    """The regular expression of a pattern; a failure where it ends with the escape character."""
-    parts = [
+def like(pattern: str, escape: str | None) -> Callable[[str], bool]:
+    """Tells whether a text fits the pattern, in a time that follows their lengths.
+
+    A failure where the pattern ends with its escape character.
+    """
+    parts = _parsed(pattern, escape)
+    if any(_LINE_END.search(text) for _, text in parts):
+        whole = re.compile(_python_regex(parts))
+        return lambda text: whole.fullmatch(text) is not None
+    pieces = _pieces(parts)
+    first, last = pieces[0], pieces[-1]
+    middle = [p for p in pieces[1:-1] if p.length]
+
+    def fits(text: str) -> bool:
+        if _LINE_END.search(text) is not None:
+            return False
+        if len(pieces) == 1:
+            return len(text) == first.length and first.find(text, 0, len(text)) == 0
+        at, end = first.length, len(text) - last.length
+        if end < at or first.find(text, 0, at) != 0 or last.find(text, end, len(text)) != end:
+            return False
+        for piece in middle:  # the first place that fits leaves most room for those behind it
+            found = piece.find(text, at, end)
+            if found < 0:
+                return False
+            at = found + piece.length
+        return True
+
+    return fits
+
+
+class _Piece:
+    """What stands between two `%`: characters, and `_` for any; all texts that fit have the same
+    length."""
+
+    def __init__(self, parts: list[tuple[str, str]]) -> None:
+        self.length = sum(len(text) if kind == "text" else 1 for kind, text in parts)
+        self._text: str | None = None
+        self._regex: re.Pattern[str] | None = None
+        if all(kind == "text" for kind, _ in parts):
+            self._text = "".join(text for _, text in parts)
+        else:
+            self._regex = re.compile(_python_regex(parts))
+
+    def find(self, text: str, start: int, end: int) -> int:
+        """The first place between `start` and `end` where it fits, or -1."""
+        if self._text is not None:
+            return text.find(self._text, start, end)
+        assert self._regex is not None
+        match = self._regex.search(text, start, end)
+        return -1 if match is None else match.start()
+
+
+def _pieces(parts: list[tuple[str, str]]) -> list[_Piece]:
+    between: list[list[tuple[str, str]]] = [[]]
+    for part in parts:
+        if part[0] == "%":
+            between.append([])
+        else:
+            between[-1].append(part)
+    return [_Piece(b) for b in between]
+
+
+def _python_regex(parts: list[tuple[str, str]]) -> str:
+    return "".join(
         f"{_ANY}*" if kind == "%" else _ANY if kind == "_" else re.escape(text)
-        for kind, text in _parsed(pattern, escape)
-    ]
-    return re.compile("".join(parts))
+        for kind, text in parts
+    )
 
 
 def _parsed(pattern: str, escape: str | None) -> list[tuple[str, str]]:
@@ -99,6 +162,7 @@ def _matcher(pattern: str, escape: str | None) -> Callable[[pa.Array], pa.Array]
     def by_regex(values: pa.Array) -> pa.Array:
         return pc.match_substring_regex(values, pattern=whole)
 
+    by_regex(_ONE_TEXT)  # raises where the pattern is too large
     if simple is None:
         return by_regex
 
