@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -116,10 +117,13 @@ def _pieces(parts: list[tuple[str, str]]) -> list[_Piece]:
 
 
 def _python_regex(parts: list[tuple[str, str]]) -> str:
-    return "".join(
-        f"{_ANY}*" if kind == "%" else _ANY if kind == "_" else re.escape(text)
-        for kind, text in parts
-    )
+    regex: list[str] = []
+    for (kind, text), same in itertools.groupby(parts):
+        if kind == "text":
+            regex.append(re.escape(text))
+        else:
+            regex.append(f"{_ANY}*" if kind == "%" else f"{_ANY}{{{len(list(same))}}}")
+    return "".join(regex)
 
 
 def _parsed(pattern: str, escape: str | None) -> list[tuple[str, str]]:
