@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from millstream.engine.slicing import between
+from millstream.engine.slicing import merge_pieces
 from millstream.store.interfaces import Commit, Records
 
 _NOTHING = (-1, -1)
@@ -25,24 +25,27 @@ class Arrivals:
     def __init__(self) -> None:
         self._last: dict[int, tuple[int, int, int]] = {}
 
-    def append(self, commit: Commit, topic_id: int, runs: Sequence[Records], passed: int) -> None:
-        """Append runs that are in the order (seq, writer), one after the other. `passed` is the
-        frontier of the reader of the topic that is farthest."""
-        seq, writer = self._tip(commit, topic_id)
-        late = [(r, _count_late(r, max(passed, seq - 1), seq, writer)) for r in runs]
-        for records, count in late:
-            if count < len(records):
-                on_time = between(records, count, len(records)) if count else records
-                commit.append(topic_id, on_time)
-                seq, writer = int(records.seq[-1]), int(records.writer[-1])
-        for records, count in late:
-            if count:
-                # A number each: two writers' records must not change places at a reader.
-                first = commit.allocate_seq(count)
-                piece = between(records, 0, count)
-                commit.append(topic_id, replace(piece, seq=np.arange(first, first + count)))
-                seq, writer = first + count - 1, int(piece.writer[-1])
-        self._last[topic_id] = (commit.end(topic_id), seq, writer)
+    def append(self, commit: Commit, topic_id: int, pieces: Sequence[Records], passed: int) -> None:
+        """Append what queries wrote in this commit, a piece each. `passed` is the frontier of the
+        reader of the topic that is farthest."""
+        tip = self._tip(commit, topic_id)
+        on_time: list[Records] = []
+        late: list[Records] = []
+        for piece in pieces:
+            first = (int(piece.seq[0]), int(piece.writer[0]))
+            # All of a piece, so that its records stay in order.
+            (late if first[0] <= passed or first < tip else on_time).append(piece)
+        if on_time:
+            records = commit.append(topic_id, merge_pieces(on_time))
+            tip = (int(records.seq[-1]), int(records.writer[-1]))
+        if late:
+            records = merge_pieces(late)
+            # A number each: two writers' records must not change places at a reader.
+            first_seq = commit.allocate_seq(len(records))
+            numbers = np.arange(first_seq, first_seq + len(records))
+            records = commit.append(topic_id, replace(records, seq=numbers))
+            tip = (int(numbers[-1]), int(records.writer[-1]))
+        self._last[topic_id] = (commit.end(topic_id), *tip)
 
     def clear(self) -> None:
         """Forget what may not have been committed."""
@@ -58,12 +61,3 @@ class Arrivals:
             return _NOTHING
         records = next(records for _, records in commit.read(topic_id, end - 1, 1))
         return int(records.seq[-1]), int(records.writer[-1])
-
-
-def _count_late(records: Records, passed: int, seq: int, writer: int) -> int:
-    """How many records stand at a seq up to `passed`, or before (seq, writer)."""
-    count = int(np.searchsorted(records.seq, passed, side="right"))
-    if count < len(records) and int(records.seq[count]) == seq:
-        same = int(np.searchsorted(records.seq, seq, side="right"))
-        count += int(np.searchsorted(records.writer[count:same], writer, side="left"))
-    return count

@@ -14,7 +14,7 @@ from millstream.engine.pace import Pace
 from millstream.engine.query import Query
 from millstream.engine.read_ahead import Ahead, ReadAhead, Wanted
 from millstream.engine.run_cache import RunCache
-from millstream.engine.slicing import head, merge_pieces
+from millstream.engine.slicing import head
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
 from millstream.engine.topology import Topology
 from millstream.store.interfaces import Commit, Records, View
@@ -255,7 +255,7 @@ class Round:
         if pieces:
             readers = (self.after[q.number].frontier for q in self.topology.readers(topic_id))
             passed = max(readers, default=-1)
-            self.arrivals.append(self.commit, topic_id, [merge_pieces(pieces)], passed)
+            self.arrivals.append(self.commit, topic_id, pieces, passed)
 
     # --- positions ---------------------------------------------------------------------------
 
