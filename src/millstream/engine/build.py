@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from time import perf_counter
 from typing import Protocol
 
 import pyarrow as pa
@@ -38,6 +39,7 @@ from millstream.engine.operators.table_aggregate import TableAggregateOperator
 from millstream.engine.operators.table_state import TableState
 from millstream.engine.operators.table_table_join import TableTableJoinOperator
 from millstream.engine.operators.table_table_rows import Current, Kept
+from millstream.engine.profile import Meter, QueryMeters
 from millstream.engine.state.pages import schema_hash
 from millstream.plan import nodes
 from millstream.serde.base import Encoder, Layout
@@ -79,17 +81,23 @@ class Stage(Protocol):
 class ReadStage:
     """The rows of one source; a materialised table's as changes."""
 
-    def __init__(self, index: int, node: nodes.ReadSource, state: TableState | None) -> None:
+    def __init__(
+        self, index: int, node: nodes.ReadSource, state: TableState | None, meter: Meter
+    ) -> None:
         self.schema = node.schema
         self.index = index
         self.state = state
         self._is_table = node.is_table
+        self._meter = meter
 
     def run(self, inputs: Sequence[Batch], context: StepContext) -> Batch:
         batch = inputs[self.index]
-        if self.state is None or len(batch) == 0:
+        if len(batch) == 0:
             return batch
-        return self.state.step(batch, context)
+        if self.state is None:
+            self._meter.add(len(batch), len(batch), 0.0)
+            return batch
+        return self._meter.run(len(batch), self.state.step, batch, context)
 
     def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
         if self.state is None:
@@ -104,14 +112,17 @@ class ReadStage:
 class OperatorStage:
     """One operator over one input."""
 
-    def __init__(self, below: Stage, operator: Operator, schema: t.Schema) -> None:
+    def __init__(self, below: Stage, operator: Operator, schema: t.Schema, meter: Meter) -> None:
         self.schema = schema
         self.below = below
         self.operator = operator
+        self._meter = meter
 
     def run(self, inputs: Sequence[Batch], context: StepContext) -> Batch:
         batch = self.below.run(inputs, context)
-        return self.operator.step(batch, context) if len(batch) else empty(self.schema)
+        if len(batch) == 0:
+            return empty(self.schema)
+        return self._meter.run(len(batch), self.operator.step, batch, context)
 
     def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
         batch = self.below.rows(keys, context)
@@ -131,10 +142,12 @@ class AggregateStage:
         group: GroupOperator | TableGroupOperator,
         aggregation: AggregateOperator | TableAggregateOperator,
         schema: t.Schema,
+        meters: tuple[Meter, Meter],
         *,
         windowed: bool,
     ) -> None:
         self.schema = schema
+        self._grouping, self._aggregating = meters
         self.below = below
         self.group = group
         self.aggregation = aggregation
@@ -146,15 +159,20 @@ class AggregateStage:
             return empty(self.schema)
         if isinstance(self.group, TableGroupOperator):
             assert isinstance(self.aggregation, TableAggregateOperator)
+            began_s = perf_counter()
             signed, sign = self.group.step_signed(batch, context)
+            self._grouping.add(len(batch), len(signed), perf_counter() - began_s)
             if len(signed) == 0:
                 return empty(self.schema)
-            return self._with_bounds(self.aggregation.step_signed(signed, sign, context))
+            step = self.aggregation.step_signed
+            result = self._aggregating.run(len(signed), step, signed, sign, context)
+            return self._with_bounds(result)
         assert isinstance(self.aggregation, AggregateOperator)
-        grouped = self.group.step(batch, context)
+        grouped = self._grouping.run(len(batch), self.group.step, batch, context)
         if len(grouped) == 0:
             return empty(self.schema)
-        return self._with_bounds(self.aggregation.step(grouped, context))
+        result = self._aggregating.run(len(grouped), self.aggregation.step, grouped, context)
+        return self._with_bounds(result)
 
     def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
         if keys is None:
@@ -176,16 +194,22 @@ class AggregateStage:
 class StreamTableStage:
     """A stream joined with a materialised table."""
 
-    def __init__(self, left: Stage, right: Stage, operator: StreamTableJoinOperator) -> None:
+    def __init__(
+        self, left: Stage, right: Stage, operator: StreamTableJoinOperator, meter: Meter
+    ) -> None:
         self.schema = operator.schema
         self.left = left
         self.right = right
         self.operator = operator
+        self._meter = meter
 
     def run(self, inputs: Sequence[Batch], context: StepContext) -> Batch:
         changes = self.right.run(inputs, context)
         left = self.left.run(inputs, context)
-        return self.operator.step(left, changes, context) if len(left) else empty(self.schema)
+        if len(left) == 0:
+            return empty(self.schema)
+        rows = len(left) + len(changes)
+        return self._meter.run(rows, self.operator.step, left, changes, context)
 
     def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
         raise LookupError("a stream keeps no rows")
@@ -198,18 +222,22 @@ class StreamTableStage:
 class StreamStreamStage:
     """Two streams joined within a time."""
 
-    def __init__(self, left: Stage, right: Stage, operator: StreamStreamJoinOperator) -> None:
+    def __init__(
+        self, left: Stage, right: Stage, operator: StreamStreamJoinOperator, meter: Meter
+    ) -> None:
         self.schema = operator.schema
         self.left = left
         self.right = right
         self.operator = operator
+        self._meter = meter
 
     def run(self, inputs: Sequence[Batch], context: StepContext) -> Batch:
         left = self.left.run(inputs, context)
         right = self.right.run(inputs, context)
         if len(left) == 0 and len(right) == 0:
             return empty(self.schema)
-        return self.operator.step(left, right, context)
+        rows = len(left) + len(right)
+        return self._meter.run(rows, self.operator.step, left, right, context)
 
     def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
         raise LookupError("a stream keeps no rows")
@@ -229,9 +257,11 @@ class TableTableStage:
         left: Stage,
         right: Stage,
         operator: TableTableJoinOperator | ForeignKeyJoinOperator,
+        meter: Meter,
         result: TableState | None = None,
     ) -> None:
         self.schema = operator.schema
+        self._meter = meter
         self.left = left
         self.right = right
         self.operator = operator
@@ -242,8 +272,11 @@ class TableTableStage:
         right = self.right.run(inputs, context)
         if len(left) == 0 and len(right) == 0:
             return empty(self.schema)
-        left, right = _as_changes(left), _as_changes(right)
-        batch = self.operator.step(left, right, context)
+        rows = len(left) + len(right)
+        return self._meter.run(rows, self._step, left, right, context)
+
+    def _step(self, left: Batch, right: Batch, context: StepContext) -> Batch:
+        batch = self.operator.step(_as_changes(left), _as_changes(right), context)
         return batch if self.result is None or len(batch) == 0 else self.result.step(batch, context)
 
     def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
@@ -266,6 +299,7 @@ class Builder:
         self.partitions = partitions
         self.key_format = key_format
         self.reads: list[nodes.ReadSource] = []
+        self.meters = QueryMeters()
         self._steps = 0
 
     def build(self, node: nodes.Node) -> Stage:
@@ -279,20 +313,20 @@ class Builder:
                 looks_up = isinstance(node.input, nodes.ForeignKeyJoin)
                 make = ForeignKeyFilterOperator if looks_up else FilterOperator
                 filtering = make(name, node.predicate, is_table=node.is_table)
-                return OperatorStage(below, filtering, node.schema)
+                return self._stage(below, filtering, node)
             case nodes.Project():
                 below = self.build(node.input)
                 project = ProjectOperator(self._name("project"), node.schema, node.expressions)
-                return OperatorStage(below, project, node.schema)
+                return self._stage(below, project, node)
             case nodes.Rekey():
                 below = self.build(node.input)
                 placing = self._partitioner(node.schema.key)
                 rekey = RekeyOperator(self._name("rekey"), node.schema, node.keys, placing)
-                return OperatorStage(below, rekey, node.schema)
+                return self._stage(below, rekey, node)
             case nodes.FlatMap():
                 below = self.build(node.input)
                 flat = FlatMapOperator(self._name("flatmap"), node.schema, node.lists)
-                return OperatorStage(below, flat, node.schema)
+                return self._stage(below, flat, node)
             case nodes.Aggregate():
                 return self._aggregate(node)
             case nodes.StreamTableJoin():
@@ -304,6 +338,10 @@ class Builder:
             case nodes.ForeignKeyJoin():
                 return self._foreign_key(node, kept=False)
         raise TypeError(f"no operator for {type(node).__name__}")
+
+    def _stage(self, below: Stage, operator: Operator, node: nodes.Node) -> Stage:
+        meter = self.meters.step(operator.name, node)
+        return OperatorStage(below, operator, node.schema, meter)
 
     def _name(self, kind: str) -> str:
         self._steps += 1
@@ -338,11 +376,13 @@ class Builder:
         index = len(self.reads)
         self.reads.append(node)
         state = None
+        shown = f"read {node.source.name}"
         if node.materialised:
             name = self._name("table")
             types = [c.type for c in node.schema.columns]
             state = TableState(name, node.schema, self._store(name, *types))
-        return ReadStage(index, node, state)
+            shown = f"{name}: {shown}"
+        return ReadStage(index, node, state, self.meters.step(shown, node))
 
     def _aggregate(self, node: nodes.Aggregate) -> Stage:
         below = self.build(node.input)
@@ -367,7 +407,8 @@ class Builder:
             operator = TableAggregateOperator(name, stored, spec)
         else:
             operator = AggregateOperator(name, stored, spec)
-        return AggregateStage(below, group, operator, node.schema, windowed=windowed)
+        meters = (self.meters.step(group.name, node), self.meters.step(name, node))
+        return AggregateStage(below, group, operator, node.schema, meters, windowed=windowed)
 
     def _stream_table(self, node: nodes.StreamTableJoin) -> Stage:
         left, right = self.build(node.left), self.build(node.right)
@@ -382,7 +423,7 @@ class Builder:
             placing,
             keep_unmatched=node.kind is JoinKind.LEFT,
         )
-        return StreamTableStage(left, right, operator)
+        return StreamTableStage(left, right, operator, self.meters.step(operator.name, node))
 
     def _stream_stream(self, node: nodes.StreamStreamJoin) -> Stage:
         left, right = self.build(node.left), self.build(node.right)
@@ -395,7 +436,7 @@ class Builder:
             self._partitioner(node.schema.key),
             self._key_encoder(node.schema.key),
         )
-        return StreamStreamStage(left, right, operator)
+        return StreamStreamStage(left, right, operator, self.meters.step(name, node))
 
     def _table_table(self, node: nodes.TableTableJoin) -> Stage:
         if isinstance(node.left, nodes.ForeignKeyJoin):
@@ -404,7 +445,7 @@ class Builder:
             left = self.build(node.left)
         right = self.build(node.right)
         operator = TableTableJoinOperator(self._name("join"), node, _current(left), _current(right))
-        return TableTableStage(left, right, operator)
+        return TableTableStage(left, right, operator, self.meters.step(operator.name, node))
 
     def _foreign_key(self, node: nodes.ForeignKeyJoin, *, kept: bool) -> Stage:
         left, right = self._read(node.left), self._read(node.right)
@@ -419,7 +460,8 @@ class Builder:
         if kept:
             types = [c.type for c in node.schema.columns]
             result = TableState(name, node.schema, self._store(name, *types))
-        return TableTableStage(left, right, operator, result)
+        meter = self.meters.step(name, node)
+        return TableTableStage(left, right, operator, meter, result)
 
 
 def _current(stage: Stage) -> Current:

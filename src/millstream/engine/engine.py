@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from time import perf_counter
 
 from millstream.clock import Clock
 from millstream.engine.arrival import Arrivals
 from millstream.engine.pace import Pace
+from millstream.engine.profile import EngineMeters, Profile
 from millstream.engine.query import Query
 from millstream.engine.read_ahead import ReadAhead
 from millstream.engine.run_cache import RunCache
@@ -56,6 +58,7 @@ class Engine:
         self.commits = 0
         self.rows_total = 0
         self.max_rows = max_rows
+        self.meters = EngineMeters()
         self.queries: dict[int, Query] = {}
         self._progress: dict[int, Progress] = {}
         self._readers: dict[int, SourceReader] = {}
@@ -82,9 +85,14 @@ class Engine:
     def remove(self, number: int) -> None:
         """Take a query out; nothing stored is touched."""
         with self.lock:
-            self.queries.pop(number, None)
+            self._take_out(number)
             self._progress.pop(number, None)
             self._arrange()
+
+    def _take_out(self, number: int) -> None:
+        query = self.queries.pop(number, None)
+        if query is not None:
+            self.meters.end(query.meters)
 
     def _arrange(self) -> None:
         self._topology = Topology(self.queries.values())
@@ -123,9 +131,21 @@ class Engine:
                     raise
 
     def _step(self, feeds: list[Feed]) -> bool:
+        began_s = perf_counter()
+        try:
+            return self._commit(feeds)
+        finally:
+            self.meters.step.add(0, 0, perf_counter() - began_s)
+
+    def _commit(self, feeds: list[Feed]) -> bool:
+        meters = self.meters
+        began_s = perf_counter()
         ahead = self._read_ahead.take()
+        meters.wait.add(0, 0, perf_counter() - began_s)
         with self.store.begin() as commit:
+            began_s = perf_counter()
             fed = sum(feed(commit) for feed in feeds)
+            meters.input.add(fed, fed, perf_counter() - began_s)
             work = Round(
                 commit,
                 self._topology,
@@ -136,21 +156,31 @@ class Engine:
                 ahead,
                 self._pace,
                 self.max_rows,
+                meters,
             )
             moved = work.run(self._read_ahead)
             if not moved and not fed:
                 return False
-            work.write_positions()
             for query in self._topology.order:
                 query.write(commit)
+            began_s = perf_counter()
+            work.write_positions()
             if work.notes:
                 self._write_log(commit, work.notes)
+            meters.note.add(0, 0, perf_counter() - began_s)
+            began_s = perf_counter()
             commit.commit()
+            meters.commit.add(0, 0, perf_counter() - began_s)
         self._runs.committed()
         self._progress = work.after
         self.rows_total += fed
         self.announce()
         return True
+
+    def profile(self) -> Profile:
+        """Where the time of all steps went so far."""
+        queries = [(_id_of(q), q.meters) for q in list(self.queries.values())]
+        return self.meters.report(queries)
 
     def close(self) -> None:
         """End the engine's own threads. Idempotent."""
@@ -173,13 +203,14 @@ class Engine:
         self._runs.clear()
         self._arrivals.clear()
         if without is not None:
-            self.queries.pop(without, None)
+            self._take_out(without)
         queries: dict[int, Query] = {}
         progress: dict[int, Progress] = {}
         with self.store.view() as view:
             for old in self.queries.values():
                 query = self._make(old)
                 query.counters = old.counters
+                query.meters.take_over(old.meters)
                 query.load(view)
                 queries[query.number] = query
                 progress[query.number] = load_progress(query, view)
@@ -205,3 +236,7 @@ class Engine:
             return sum(
                 view.end(topic_id) - position for topic_id, position in progress.positions.items()
             )
+
+
+def _id_of(query: Query) -> str:
+    return f"query {query.number}" if query.info is None else query.info.id

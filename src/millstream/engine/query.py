@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from millstream.clock import Clock
 from millstream.columns.batch import Batch, concat, empty
 from millstream.engine.build import Builder
 from millstream.engine.operators.base import Emission, Note, StepContext
+from millstream.engine.profile import QueryMeters
 from millstream.engine.sink import SinkWriter
 from millstream.engine.source_rows import THROW_ON_INVALID, SourceRows
 from millstream.plan.nodes import QueryPlan, ReadSource
@@ -54,6 +56,7 @@ class Query:
             key_format = "KAFKA"
         builder = Builder(number, self.partitions, key_format)
         self.stage = builder.build(self.plan.root)
+        self.meters: QueryMeters = builder.meters
         self.reads: list[ReadSource] = builder.reads
         self.sink = None if self.plan.sink is None else SinkWriter(self.plan.sink, number)
 
@@ -97,8 +100,11 @@ class Query:
         Rows of several sources happen in the order of (seq, writer).
         """
         context = StepContext(self.emission, self.row_wise, self.clock)
+        began_s = perf_counter()
         inputs = self._inputs(rows_by_source)
-        self.counters.rows_in += sum(len(b) for b in inputs)
+        rows = sum(len(b) for b in inputs)
+        self.meters.inputs.add(rows, rows, perf_counter() - began_s)
+        self.counters.rows_in += rows
         if self.row_wise:
             batch = self._one_by_one(inputs, context)
         else:
@@ -111,9 +117,11 @@ class Query:
         """The records of result rows for the sink's topic, which has so many partitions."""
         assert self.sink is not None
         context = StepContext(self.emission, self.row_wise, self.clock, notes)
+        began_s = perf_counter()
         records = self.sink.records(batch, context, partitions)
-        if records is not None:
-            self.counters.rows_out += len(records)
+        written = 0 if records is None else len(records)
+        self.meters.normalise.add(len(batch), written, perf_counter() - began_s)
+        self.counters.rows_out += written
         return records
 
     def _inputs(self, rows_by_source: dict[int, SourceRows]) -> list[Batch]:
@@ -145,8 +153,10 @@ class Query:
 
     def write(self, commit: Commit) -> None:
         """Write all state that changed."""
+        began_s = perf_counter()
         for state in self.stage.states():
             state.write(commit)
+        self.meters.state.add(0, 0, perf_counter() - began_s)
 
     def load(self, view: View) -> None:
         """Read all state from the last commit."""

@@ -11,6 +11,7 @@ from millstream.catalog.model import Source
 from millstream.engine.arrival import Arrivals
 from millstream.engine.operators.base import Note
 from millstream.engine.pace import Pace
+from millstream.engine.profile import EngineMeters
 from millstream.engine.query import Query
 from millstream.engine.read_ahead import Ahead, ReadAhead, Wanted
 from millstream.engine.run_cache import RunCache
@@ -63,6 +64,7 @@ class Round:
         ahead: Ahead,
         pace: Pace,
         max_rows: int,
+        meters: EngineMeters,
     ) -> None:
         self.commit = commit
         self.topology = topology
@@ -74,6 +76,7 @@ class Round:
         self.ahead = ahead
         self.pace = pace
         self.max_rows = max_rows
+        self.meters = meters
         self.rows = 0
         self.notes: list[LoggedNote] = []
         self._horizon = commit.next_seq() - 1
@@ -84,8 +87,10 @@ class Round:
 
     def run(self, read_ahead: ReadAhead) -> bool:
         """Take every query a step further; whether any had something to do."""
+        began_s = time.perf_counter()
         limits = self._limits()
         read_ahead.start(self._upcoming(limits))
+        self.meters.read.seconds += time.perf_counter() - began_s
         moved = False
         for query in self.topology.order:
             frontier = self.before[query.number].frontier
@@ -185,7 +190,10 @@ class Round:
         progress = self.after[query.number]
         for topic_id in query.topic_ids:
             self._flush(topic_id)
+        began_s = time.perf_counter()
         taken = {t: self._take(t, progress.positions[t], bound) for t in query.topic_ids}
+        count = sum(len(records) for runs in taken.values() for _, records in runs)
+        self.meters.read.add(count, count, time.perf_counter() - began_s)
         moved = any(taken.values())
         if moved:
             self._step(query, taken)
@@ -212,7 +220,9 @@ class Round:
         for source in {r.source.id: r.source for r in query.reads}.values():
             parts = [self._decode(query, source, o, r) for o, r in taken[source.topic_id]]
             if parts:
+                began_s = time.perf_counter()
                 rows[source.id] = concat_rows(parts)
+                query.meters.inputs.seconds += time.perf_counter() - began_s
         assert query.plan.sink is not None
         topic = self.commit.topic(query.plan.sink.topic)
         try:
@@ -236,6 +246,8 @@ class Round:
             query_id = "" if query.info is None else query.info.id
             self.notes += [LoggedNote(query_id, n) for n in found.notes]
             self._decoded[key] = found
+        meter = query.meters.decoded(source.id, source.name)
+        meter.add(len(records), len(found), found.seconds)
         return found
 
     def _read_rows(
@@ -243,19 +255,34 @@ class Round:
     ) -> SourceRows:
         reader = self.readers[source.id]
         by, rows = self.ahead.rows.get(key, (None, None))
+        meters = self.meters.source(source.id, source.name)
         if rows is not None and by is reader:
+            meters.ahead.add(len(records), len(rows), rows.seconds)
             return rows
         try:
-            return reader.read(records)
+            rows = reader.read(records)
         except Exception as error:
             raise QueryFailedError(query, error) from error
+        meters.decode.add(len(records), len(rows), rows.seconds)
+        return rows
 
     def _flush(self, topic_id: int) -> None:
         pieces = self._pending.pop(topic_id, None)
         if pieces:
             readers = (self.after[q.number].frontier for q in self.topology.readers(topic_id))
             passed = max(readers, default=-1)
+            began_s = time.perf_counter()
             self.arrivals.append(self.commit, topic_id, pieces, passed)
+            self._count_appended(pieces, time.perf_counter() - began_s)
+
+    def _count_appended(self, pieces: list[Records], seconds: float) -> None:
+        """Share the time of an append among those who wrote the records."""
+        written = {int(p.writer[0]): len(p) for p in pieces}
+        total = sum(written.values())
+        for query in self.topology.order:
+            count = written.get(query.number)
+            if count:
+                query.meters.append.add(count, count, seconds * count / total)
 
     # --- positions ---------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +30,7 @@ class SourceRows:
     """Rows of a source, bad records left out. `columns` holds those that were asked for.
 
     `writer` is the creation number of the query that wrote each record, 0 for outside ones;
-    `notes` tell which records were left out and why.
+    `notes` tell which records were left out and why; `seconds` how long the decoding took.
     """
 
     columns: dict[str, pa.Array]
@@ -44,6 +45,7 @@ class SourceRows:
     window_end: np.ndarray | None
     headers: pa.Array | None
     notes: list[Note] = field(default_factory=list)
+    seconds: float = 0.0
 
     def __len__(self) -> int:
         return len(self.rowtime)
@@ -100,11 +102,14 @@ class SourceReader:
 
     def read(self, records: Records) -> SourceRows:
         """Decode a run of records; those that cannot be rows become notes."""
+        began_s = perf_counter()
         keys = _decode(records.key, self.source.key_layout, None)
         values = _decode(records.value, self.source.value_layout, self._wanted)
         rows = self._rows(records, keys, values)
         bad = self._bad(records, keys, values, rows)
-        return rows if bad is None else self._without(rows, bad)
+        rows = rows if bad is None else self._without(rows, bad)
+        rows.seconds = perf_counter() - began_s
+        return rows
 
     def _rows(self, records: Records, keys: Decoded, values: Decoded) -> SourceRows:
         columns = {
