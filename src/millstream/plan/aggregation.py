@@ -18,6 +18,8 @@ from millstream.plan.typing import type_expression
 from millstream.sql import ast
 from millstream.sql.formatter import format_expression
 
+MOST_WINDOWS = 100_000
+"""How many hopping windows a row may fall into: each is a row of the result."""
 _WINDOW_NAMES = frozenset(name for name, _ in WINDOW_COLUMNS)
 
 
@@ -51,6 +53,13 @@ def window_spec(window: ast.Window, *, final: bool) -> nodes.WindowSpec:
             "a hopping window cannot advance by more than its size",
             window.position,
             hint="Rows between the windows would belong to none.",
+        )
+    if size_ms > advance_ms * MOST_WINDOWS:
+        raise SemanticError(
+            f"each row would fall into {-(-size_ms // advance_ms)} windows, which are more than"
+            f" {MOST_WINDOWS}",
+            window.position,
+            hint="Advance by more, or make the window smaller.",
         )
     if window.grace is not None:
         grace_ms = window.grace.ms

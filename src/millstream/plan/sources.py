@@ -196,8 +196,10 @@ def _size_ms(text: str, where: Position | None) -> int:
     if match is not None:
         unit = match[2].upper()
         unit = unit if unit.endswith("S") else unit + "S"
-        if unit in ast.UNIT_MS and int(match[1]) > 0:
-            return int(match[1]) * ast.UNIT_MS[unit]
+        if unit in ast.UNIT_MS and len(match[1]) < 20:
+            size_ms = int(match[1]) * ast.UNIT_MS[unit]
+            if 0 < size_ms <= ast.MOST_MS:
+                return size_ms
     raise SemanticError(
         f"WINDOW_SIZE must be a number and a unit, not {text!r}",
         where,

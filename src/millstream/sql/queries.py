@@ -228,7 +228,14 @@ class QueryParser(ExpressionParser):
         if self.token.kind is not TokenKind.WORD or self.token.value not in UNITS:
             raise self.unexpected("a unit of time such as SECONDS", tuple(UNITS))
         unit = UNITS[self.advance().value]
-        return ast.Duration(value, unit, position=self.span(first))
+        duration = ast.Duration(value, unit, position=self.span(first))
+        if duration.ms > ast.MOST_MS:
+            raise self.error(
+                f"The duration of {value} {unit} is too long.",
+                first,
+                hint=f"The longest is {ast.MOST_MS // ast.UNIT_MS['DAYS']} DAYS.",
+            )
+        return duration
 
     # --- WINDOW --------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from millstream.engine.operators.windows import (
     AggregateSpec,
     WindowKind,
     WindowSpec,
+    within_time,
 )
 from millstream.store.interfaces import Commit, StoreId, View
 
@@ -59,6 +60,8 @@ class AggregateOperator:
 
     def step(self, batch: Batch, context: StepContext) -> Batch:
         """The changes that the rows cause, in order."""
+        if self.spec.window is not None:
+            batch = within_time(batch, self.name, context)
         return self._form.step(batch, context)
 
     def write(self, commit: Commit) -> None:

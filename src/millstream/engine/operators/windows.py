@@ -9,8 +9,13 @@ from enum import Enum
 import numpy as np
 import pyarrow as pa
 
+from millstream.columns.batch import Batch
+from millstream.engine.operators.base import StepContext
 from millstream.functions.registry import Aggregator
 from millstream.types import Column, Schema, SqlType
+
+LATEST_MS = 1 << 62
+"""The latest event time in a window, in the year 146140482: what is added to it fits 64 bits."""
 
 
 class WindowKind(Enum):
@@ -64,6 +69,17 @@ class AggregateSpec:
     output: Schema
     final: bool = False
     key_bytes: Callable[[list[pa.Array]], list[bytes]] | None = None
+
+
+def within_time(batch: Batch, name: str, context: StepContext) -> Batch:
+    """The rows that can be put into windows; those of a time beyond `LATEST_MS` are noted."""
+    beyond = batch.rowtime > LATEST_MS
+    if not beyond.any():
+        return batch
+    for row in np.flatnonzero(beyond).tolist():
+        message = f"the event time {int(batch.rowtime[row])} is too late for a window"
+        context.note(name, "skipped", message, int(batch.seq[row]))
+    return batch.where(~beyond)
 
 
 def windows_of(rowtime: np.ndarray, window: WindowSpec) -> tuple[np.ndarray, np.ndarray]:

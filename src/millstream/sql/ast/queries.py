@@ -14,6 +14,8 @@ UNIT_MS = {
     "HOURS": 3_600_000,
     "DAYS": 86_400_000,
 }
+MOST_MS = 1 << 60
+"""The longest duration, 36 million years: a few of them added to an event time fit 64 bits."""
 
 
 @dataclass(frozen=True)
