@@ -62,10 +62,25 @@ class Segments:
         return np.asarray(np.arange(len(self.order)) - np.repeat(self.starts, self.lengths))
 
 
+_LARGEST = (1 << 63) - 1
+
+
 def by_code(code: np.ndarray) -> Segments:
     """Group rows by an int64 code, ascending by code; rows keep their order inside a group."""
     order, sorted_code = stable_sort(code)
     return Segments(order, _starts(sorted_code))
+
+
+def by_pair(first: np.ndarray, second: np.ndarray) -> Segments:
+    """Group rows by two int64 codes, ascending by both; the first is not negative."""
+    if len(first) == 0:
+        return by_code(first)
+    low = int(second.min())
+    count = int(second.max()) - low + 1
+    if count > _LARGEST // (int(first.max()) + 1):  # the two do not fit one number as they are
+        _, second = np.unique(second, return_inverse=True)
+        low, count = 0, int(second.max()) + 1
+    return by_code(first * count + (second - low))
 
 
 def distinct(values: np.ndarray) -> np.ndarray:

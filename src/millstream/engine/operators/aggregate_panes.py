@@ -34,8 +34,7 @@ def reduce_panes(
 ) -> Panes | None:
     """The panes of a batch, or None where they are not far fewer than its rows."""
     pane = batch.rowtime // advance_ms
-    low = int(pane.min())
-    segments = sg.by_code(ids * (int(pane.max()) - low + 1) + (pane - low))
+    segments = sg.by_pair(ids, pane)
     if _GAIN * len(segments) > len(batch):
         return None
     order = segments.order
