@@ -280,7 +280,13 @@ class TableTableStage:
         return batch if self.result is None or len(batch) == 0 else self.result.step(batch, context)
 
     def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
-        raise LookupError("a join of tables keeps no rows")
+        if self.result is not None:
+            return self.result.rows() if keys is None else self.result.lookup(keys)
+        if not isinstance(self.operator, TableTableJoinOperator) or not self.operator.tells_times:
+            raise LookupError("the joined rows are not kept")
+        if keys is None:
+            keys = self.left.rows(None, context).key_arrays
+        return self.operator.rows(keys)
 
     def states(self) -> Iterator[Stateful]:
         yield from self.left.states()
