@@ -140,7 +140,9 @@ class Query:
         results = []
         for place in places.tolist():
             alone = [b.where(b.order == place) for b in inputs]
-            results.append(self.stage.run(alone, context))
+            result = self.stage.run(alone, context)
+            if len(result):
+                results.append(result)
         context.rows_forced += len(places)
         return concat(results) if results else empty(self.stage.schema)
 
