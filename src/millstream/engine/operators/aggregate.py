@@ -12,6 +12,8 @@ from millstream.engine.operators.aggregate_windowed import WindowedAggregation
 from millstream.engine.operators.base import StepContext
 from millstream.engine.operators.session import SessionAggregation
 from millstream.engine.operators.windows import (
+    LATEST_MS,
+    MOST_SEGMENTS,
     AggregateCall,
     AggregateSpec,
     WindowKind,
@@ -57,11 +59,12 @@ class AggregateOperator:
         self.name = name
         self.spec = spec
         self._form = _form(name, store, spec)
+        self._latest_ms = _latest_ms(self._form)
 
     def step(self, batch: Batch, context: StepContext) -> Batch:
         """The changes that the rows cause, in order."""
         if self.spec.window is not None:
-            batch = within_time(batch, self.name, context)
+            batch = within_time(batch, self._latest_ms, self.name, context)
         return self._form.step(batch, context)
 
     def write(self, commit: Commit) -> None:
@@ -91,6 +94,18 @@ def _form(name: str, store: StoreId, spec: AggregateSpec) -> Aggregation:
     if spec.window.kind is WindowKind.SESSION:
         return SessionAggregation(name, store, spec, spec.window)
     return WindowedAggregation(name, store, spec, spec.window)
+
+
+def _latest_ms(form: Aggregation) -> int:
+    """The latest event time that a form can keep: segments of its state have numbers, too."""
+    match form:
+        case WindowedAggregation():
+            span_ms = form.state.span * form.window.advance_ms
+        case SessionAggregation():
+            span_ms = form.state.sessions.span
+        case _:
+            return LATEST_MS
+    return min(LATEST_MS, span_ms * MOST_SEGMENTS - 1)
 
 
 __all__ = [

@@ -15,7 +15,7 @@ from millstream.engine.operators.base import StepContext
 from millstream.engine.operators.stateless import Evaluator, Partitioner
 from millstream.engine.operators.stream_stream_rows import SideRows
 from millstream.engine.operators.stream_stream_task import NO_ROW, Found, JoinTask, JoinTimes
-from millstream.engine.operators.windows import within_time
+from millstream.engine.operators.windows import LATEST_MS, within_time
 from millstream.engine.state.pages import part_of
 from millstream.plan import nodes
 from millstream.serde.base import Encoder, Layout
@@ -93,7 +93,7 @@ class StreamStreamJoinOperator:
 
     def step(self, left: Batch, right: Batch, context: StepContext) -> Batch:
         """The rows that both sides' rows cause, in the order of both."""
-        left, right = (within_time(b, self.name, context) for b in (left, right))
+        left, right = (within_time(b, LATEST_MS, self.name, context) for b in (left, right))
         inputs = (self._prepare(0, left, context), self._prepare(1, right, context))
         found = self._run(inputs, context)
         result = self._result(inputs, found)

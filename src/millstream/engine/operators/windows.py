@@ -16,6 +16,8 @@ from millstream.types import Column, Schema, SqlType
 
 LATEST_MS = 1 << 62
 """The latest event time in a window, in the year 146140482: what is added to it fits 64 bits."""
+MOST_SEGMENTS = 1 << 43
+"""Of windowed state: a segment takes up to a million page numbers."""
 
 
 class WindowKind(Enum):
@@ -71,9 +73,9 @@ class AggregateSpec:
     key_bytes: Callable[[list[pa.Array]], list[bytes]] | None = None
 
 
-def within_time(batch: Batch, name: str, context: StepContext) -> Batch:
-    """The rows that can be put into windows; those of a time beyond `LATEST_MS` are noted."""
-    beyond = batch.rowtime > LATEST_MS
+def within_time(batch: Batch, latest_ms: int, name: str, context: StepContext) -> Batch:
+    """The rows up to a time, which can be put into windows; those beyond it are noted."""
+    beyond = batch.rowtime > latest_ms
     if not beyond.any():
         return batch
     for row in np.flatnonzero(beyond).tolist():
