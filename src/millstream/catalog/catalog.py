@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from millstream import types as t
 from millstream.catalog.model import ConnectorInfo, CustomType, QueryInfo, Source
 from millstream.errors import SemanticError
+from millstream.sql.script import parse_type
 
 
 @dataclass
@@ -43,6 +44,21 @@ class Catalog:
     def writers(self, source_name: str) -> list[QueryInfo]:
         """The queries that write into a stream or table."""
         return [q for q in self.queries.values() if q.sink == source_name]
+
+    def known(self, names: Iterable[str]) -> tuple[dict[str, int], dict[str, str]]:
+        """How many value columns some streams and tables have, and what all custom types are."""
+        widths = {n: len(self.sources[n].schema.value) for n in names if n in self.sources}
+        return widths, {c.name: str(c.type) for c in self.types.values()}
+
+    def as_of(self, query: QueryInfo) -> Catalog:
+        """The catalogue as far as a query knows it: without columns that came later, and with the
+        custom types of then."""
+        sources = dict(self.sources)
+        for name, width in query.widths.items():
+            if name in sources:
+                sources[name] = sources[name].as_of(width)
+        types = {n: CustomType(0, n, parse_type(text)) for n, text in query.types.items()}
+        return Catalog(sources, self.queries, self.connectors, types)
 
     def resolve_type(self, sql_type: t.SqlType) -> t.SqlType:
         """The type with all names of custom types replaced by what they stand for."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from millstream.serde.base import Layout
 from millstream.sql.ast import SourceKind
-from millstream.types import Schema, SqlType
+from millstream.types import Role, Schema, SqlType
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Source:
     """A stream or table: a schema over a topic.
 
     `wrap_setting` is WRAP_SINGLE_VALUE as written (None: not written). `query_id` names the query
-    that made it and whose results it shows, if any. `statement` is the text that made it.
+    that made it and whose results it shows, if any. `statement` is the text that made it, `history`
+    all others that made or changed it, oldest first.
     """
 
     id: int
@@ -47,6 +48,7 @@ class Source:
     read_only: bool = False
     query_id: str | None = None
     statement: str = ""
+    history: tuple[str, ...] = ()
     properties: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -54,13 +56,31 @@ class Source:
         """Whether it is a table."""
         return self.kind is SourceKind.TABLE
 
+    @property
+    def reading(self) -> tuple[int, int]:
+        """What tells apart how its records are read: its id, and how many value columns it has.
+        Columns are only ever added, at the end."""
+        return self.id, len(self.value_layout.columns)
+
+    def as_of(self, width: int) -> Source:
+        """What it was when it had so many value columns."""
+        value = self.schema.value
+        if width >= len(value):
+            return self
+        later = {c.name for c in value[width:]}
+        columns = tuple(c for c in self.schema if c.role is not Role.VALUE or c.name not in later)
+        layout = replace(self.value_layout, columns=value[:width])
+        return replace(self, schema=Schema(columns), value_layout=layout)
+
 
 @dataclass(frozen=True, slots=True)
 class QueryInfo:
     """A persistent query. `number` is its creation number: it orders what queries write.
 
     `sources` and `sink` are names of streams and tables; `state` is RUNNING, PAUSED or ERROR.
-    `properties` are those of the session that created it.
+    `properties` are those of the session that created it. `widths` tells how many value columns its
+    sources and its sink had then, and `types` what custom types stood for: what was declared later
+    does not change its meaning.
     """
 
     number: int
@@ -71,6 +91,8 @@ class QueryInfo:
     properties: dict[str, str]
     state: str = "RUNNING"
     error: str | None = None
+    widths: dict[str, int] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ def save_source(commit: Commit, source: Source) -> None:
         "read_only": source.read_only,
         "query_id": source.query_id,
         "statement": source.statement,
+        "history": list(source.history),
         "properties": source.properties,
     }
     commit.put_entry("source", source.id, content)
@@ -57,6 +58,8 @@ def save_query(commit: Commit, query: QueryInfo) -> None:
         "properties": query.properties,
         "state": query.state,
         "error": query.error,
+        "widths": query.widths,
+        "types": query.types,
     }
     commit.put_entry("query", query.number, content)
 
@@ -98,6 +101,8 @@ def load_catalog(view: View) -> Catalog:
             properties=content["properties"],
             state=content["state"],
             error=content["error"],
+            widths=content.get("widths", {}),
+            types=content.get("types", {}),
         )
         catalog.queries[info.id] = info
     for entry_id, content in sorted(view.entries("connector").items()):
@@ -136,5 +141,6 @@ def _source_in(entry_id: int, content: Json) -> Source:
         read_only=content["read_only"],
         query_id=content["query_id"],
         statement=content["statement"],
+        history=tuple(content.get("history", ())),
         properties=content["properties"],
     )

@@ -325,9 +325,9 @@ class Database:
         """The session's properties as they are now."""
         return dict(self.properties)
 
-    def planner(self, session: dict[str, str] | None = None) -> Planner:
-        """A planner over the catalogue as it is now."""
-        return Planner(self.catalog, self.registry, session or self.session(), self.partitions_of)
+    def planner(self, session: dict[str, str], catalog: Catalog | None = None) -> Planner:
+        """A planner over the catalogue as it is now, or over another."""
+        return Planner(catalog or self.catalog, self.registry, session, self.partitions_of)
 
     def partitions_of(self, topic: str) -> int | None:
         """How many partitions a topic has, None where there is none."""
@@ -341,16 +341,17 @@ class Database:
 
     def plan_of(self, statement: ast.Statement, session: dict[str, str]) -> QueryPlan:
         """The plan of a persistent query's statement."""
-        planner = self.planner(session)
-        if isinstance(statement, ast.CreateAsSelect):
-            return planner.create_as(statement)
-        assert isinstance(statement, ast.InsertIntoSelect)
-        return planner.insert_into(statement)
+        return _plan(self.planner(session), statement)
+
+    def plan_of_query(self, info: QueryInfo) -> QueryPlan:
+        """The plan of a persistent query: what its statement meant when it was made."""
+        planner = self.planner(info.properties, self.catalog.as_of(info))
+        return _plan(planner, parse_statement(info.statement))
 
     def make_query(self, info: QueryInfo, plan: QueryPlan | None = None) -> Query:
         """A query ready to be loaded and added to the engine."""
         if plan is None:
-            plan = self.plan_of(parse_statement(info.statement), info.properties)
+            plan = self.plan_of_query(info)
         return Query(
             plan,
             info.properties,
@@ -416,6 +417,13 @@ class Database:
         if self.store.read_only:
             with self.snapshot():
                 pass
+
+
+def _plan(planner: Planner, statement: ast.Statement) -> QueryPlan:
+    if isinstance(statement, ast.CreateAsSelect):
+        return planner.create_as(statement)
+    assert isinstance(statement, ast.InsertIntoSelect)
+    return planner.insert_into(statement)
 
 
 def connect(

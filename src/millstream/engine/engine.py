@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 
+from millstream.catalog.model import Source
 from millstream.clock import Clock
 from millstream.engine.arrival import Arrivals
 from millstream.engine.pace import Pace
 from millstream.engine.profile import EngineMeters, Profile
-from millstream.engine.query import Query
+from millstream.engine.query import Query, Reading
 from millstream.engine.read_ahead import ReadAhead
 from millstream.engine.run_cache import RunCache
 from millstream.engine.scheduler import (
@@ -61,7 +62,7 @@ class Engine:
         self.meters = EngineMeters()
         self.queries: dict[int, Query] = {}
         self._progress: dict[int, Progress] = {}
-        self._readers: dict[int, SourceReader] = {}
+        self._readers: dict[Reading, SourceReader] = {}
         self._topology = Topology(())
         self._runs = RunCache()
         self._arrivals = Arrivals()
@@ -97,16 +98,16 @@ class Engine:
     def _arrange(self) -> None:
         self._topology = Topology(self.queries.values())
         self._readers = {}
-        sources = {r.source.id: r.source for q in self.queries.values() for r in q.reads}
-        for source in sources.values():
-            needed: frozenset[str] = frozenset()
-            strict = False
-            for query in self.queries.values():
-                columns = query.needed_columns(source.id)
-                if any(r.source.id == source.id for r in query.reads):
-                    needed |= columns
-                    strict |= query.strict_time
-            self._readers[source.id] = SourceReader(source, needed, strict_time=strict)
+        needed: dict[Reading, frozenset[str]] = {}
+        sources: dict[Reading, Source] = {}
+        for query in self.queries.values():
+            for read in query.reads:
+                reading = query.reading(read.source)
+                sources[reading] = read.source
+                needed[reading] = needed.get(reading, frozenset()) | set(read.columns)
+        for reading, source in sources.items():
+            strict = reading[-1]
+            self._readers[reading] = SourceReader(source, needed[reading], strict_time=strict)
 
     # --- steps ---------------------------------------------------------------------------------
 
@@ -225,16 +226,6 @@ class Engine:
                 view.end(topic_id) <= self._progress[q.number].positions[topic_id]
                 for q in self.queries.values()
                 for topic_id in q.topic_ids
-            )
-
-    def lag(self, number: int) -> int:
-        """How many records a query has yet to read."""
-        with self.lock, self.store.view() as view:
-            progress = self._progress.get(number)
-            if progress is None:
-                return 0
-            return sum(
-                view.end(topic_id) - position for topic_id, position in progress.positions.items()
             )
 
 

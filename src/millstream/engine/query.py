@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 import pyarrow as pa
 
-from millstream.catalog.model import QueryInfo
+from millstream.catalog.model import QueryInfo, Source
 from millstream.clock import Clock
 from millstream.columns.batch import Batch, concat, empty
 from millstream.engine.build import Builder
@@ -19,6 +19,9 @@ from millstream.engine.source_rows import THROW_ON_INVALID, SourceRows
 from millstream.plan.nodes import QueryPlan, ReadSource
 from millstream.store.interfaces import Commit, Records, View
 
+Reading = tuple[int, int, bool]
+"""How a query reads a source: its id, how many value columns it has, and whether a record without a
+valid timestamp stops the query. Queries that read alike share what is decoded."""
 CACHE_PROPERTY = "cache.max.bytes.buffering"
 
 
@@ -85,6 +88,10 @@ class Query:
     def topic_ids(self) -> list[int]:
         """The topics that the query reads, each once."""
         return list(dict.fromkeys(r.source.topic_id for r in self.reads))
+
+    def reading(self, source: Source) -> Reading:
+        """How the query reads one of its sources."""
+        return (*source.reading, self.strict_time)
 
     def needed_columns(self, source_id: int) -> frozenset[str]:
         """The columns of a source that the query wants."""

@@ -22,11 +22,11 @@ class Wanted:
 
 @dataclass(slots=True)
 class Ahead:
-    """What was read ahead: runs by (topic id, ordinal), and rows by (source id, ordinal, count)
-    with the reader that decoded them."""
+    """What was read ahead: runs by (topic id, ordinal), and rows by (the reader that decoded them,
+    ordinal, count)."""
 
     runs: dict[tuple[int, int], Records] = field(default_factory=dict)
-    rows: dict[tuple[int, int, int], tuple[SourceReader, SourceRows]] = field(default_factory=dict)
+    rows: dict[tuple[SourceReader, int, int], SourceRows] = field(default_factory=dict)
 
 
 class ReadAhead:
@@ -73,8 +73,7 @@ class ReadAhead:
                     ahead.runs[item.topic_id, ordinal] = records
                     cut = head(records, left)
                     for reader in item.readers:
-                        key = (reader.source.id, ordinal, len(cut))
-                        ahead.rows[key] = (reader, reader.read(cut))
+                        ahead.rows[reader, ordinal, len(cut)] = reader.read(cut)
                     left -= len(cut)
                     if left <= 0:
                         break

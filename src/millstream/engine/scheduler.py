@@ -12,7 +12,7 @@ from millstream.engine.arrival import Arrivals
 from millstream.engine.operators.base import Note
 from millstream.engine.pace import Pace
 from millstream.engine.profile import EngineMeters
-from millstream.engine.query import Query
+from millstream.engine.query import Query, Reading
 from millstream.engine.read_ahead import Ahead, ReadAhead, Wanted
 from millstream.engine.run_cache import RunCache
 from millstream.engine.slicing import head
@@ -58,7 +58,7 @@ class Round:
         commit: Commit,
         topology: Topology,
         progress: dict[int, Progress],
-        readers: dict[int, SourceReader],
+        readers: dict[Reading, SourceReader],
         runs: RunCache,
         arrivals: Arrivals,
         ahead: Ahead,
@@ -82,7 +82,7 @@ class Round:
         self._horizon = commit.next_seq() - 1
         self._slow: set[int] = set()
         self._pending: dict[int, list[Records]] = {}
-        self._decoded: dict[tuple[int, int, int], SourceRows] = {}
+        self._decoded: dict[tuple[Reading, int, int], SourceRows] = {}
         runs.offer(ahead.runs)
 
     def run(self, read_ahead: ReadAhead) -> bool:
@@ -166,7 +166,7 @@ class Round:
                 following = taken[-1][0] + len(taken[-1][1]) if taken else start
                 if following < end:
                     found = readers.setdefault((topic_id, following), [])
-                    reader = self.readers[read.source.id]
+                    reader = self.readers[query.reading(read.source)]
                     if reader not in found:
                         found.append(reader)
         return [Wanted(t, start, tuple(r)) for (t, start), r in readers.items()]
@@ -239,10 +239,10 @@ class Round:
             self._pending.setdefault(topic.id, []).append(records)
 
     def _decode(self, query: Query, source: Source, ordinal: int, records: Records) -> SourceRows:
-        key = (source.id, ordinal, len(records))
+        key = (query.reading(source), ordinal, len(records))
         found = self._decoded.get(key)
         if found is None:
-            found = self._read_rows(query, source, key, records)
+            found = self._read_rows(query, source, ordinal, records)
             query_id = "" if query.info is None else query.info.id
             self.notes += [LoggedNote(query_id, n) for n in found.notes]
             self._decoded[key] = found
@@ -251,12 +251,12 @@ class Round:
         return found
 
     def _read_rows(
-        self, query: Query, source: Source, key: tuple[int, int, int], records: Records
+        self, query: Query, source: Source, ordinal: int, records: Records
     ) -> SourceRows:
-        reader = self.readers[source.id]
-        by, rows = self.ahead.rows.get(key, (None, None))
+        reader = self.readers[query.reading(source)]
+        rows = self.ahead.rows.get((reader, ordinal, len(records)))
         meters = self.meters.source(source.id, source.name)
-        if rows is not None and by is reader:
+        if rows is not None:
             meters.ahead.add(len(records), len(rows), rows.seconds)
             return rows
         try:

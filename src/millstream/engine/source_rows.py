@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -103,8 +103,8 @@ class SourceReader:
     def read(self, records: Records) -> SourceRows:
         """Decode a run of records; those that cannot be rows become notes."""
         began_s = perf_counter()
-        keys = _decode(records.key, self.source.key_layout, None)
-        values = _decode(records.value, self.source.value_layout, self._wanted)
+        keys = _decode(records.key, self.source.key_layout, None, len(records))
+        values = _decode(records.value, self.source.value_layout, self._wanted, len(records))
         rows = self._rows(records, keys, values)
         bad = self._bad(records, keys, values, rows)
         rows = rows if bad is None else self._without(rows, bad)
@@ -271,16 +271,30 @@ def _bytes_of(part: Part, row: int) -> bytes | None:
     return _bytes_of(RawPart(encode_part(alone, 1)), 0)
 
 
-def _decode(part: Part, layout: Layout, needed: list[bool] | None) -> Decoded:
-    """The columns of a part; columns that were written in the same layout are taken as they are."""
+def _decode(part: Part, layout: Layout, needed: list[bool] | None, length: int) -> Decoded:
+    """The columns of a part. Columns that were written in the same layout are taken as they are,
+    also those of an earlier or later version of it; what it did not have yet is null."""
     if not layout.columns:
         return Decoded([], None)
     if not isinstance(part, RawPart):
         if part.layout == layout:
             return Decoded(part.arrays, part.null)
-        length = len(part.arrays[0]) if part.arrays else len(part.null or ())
+        if _is_version(part.layout, layout):
+            later = layout.columns[len(part.arrays) :]
+            added = [arrow.nulls(c.type, length) for c in later]
+            return Decoded([*part.arrays[: len(layout.columns)], *added], part.null)
         part = RawPart(encode_part(part, length))
     return format_named(layout.format).decoder(layout).decode(part.data, needed)
+
+
+def _is_version(one: Layout, other: Layout) -> bool:
+    """Whether the layouts differ only in columns at the end."""
+    shared = min(len(one.columns), len(other.columns))
+    return (
+        shared > 0
+        and one.columns[:shared] == other.columns[:shared]
+        and replace(one, columns=()) == replace(other, columns=())
+    )
 
 
 def _parse(form: JavaTimeFormat, text: str | None) -> int:

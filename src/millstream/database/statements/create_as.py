@@ -76,13 +76,17 @@ def _register(
     session: dict[str, str],
 ) -> Query:
     assert plan.sink is not None
+    sources = tuple(dict.fromkeys(s.name for s in plan.sources))
+    widths, types = catalog.known((*sources, plan.sink.name))
     info = QueryInfo(
         number=number,
         id=query_id,
         statement=parsed.text,
-        sources=tuple(dict.fromkeys(s.name for s in plan.sources)),
+        sources=sources,
         sink=plan.sink.name,
         properties=session,
+        widths=widths,
+        types=types,
     )
     catalog.queries[query_id] = info
     save_query(commit, info)
