@@ -320,3 +320,22 @@ def test_a_pause_ends_with_its_view(tmp_path: Path) -> None:
     assert isinstance(first["N"], int)
     assert isinstance(second["N"], int)
     assert second["N"] > first["N"]
+
+
+def test_a_profile_tells_where_the_time_went(tmp_path: Path) -> None:
+    (tmp_path / "readings.sql").write_text(READINGS)
+    arguments = ("run", "readings.sql", "-d", "first=12.0", "--profile")
+    shown = millstream(*arguments, folder=tmp_path).stdout
+    assert "Profile: " in shown
+    assert "aggregate-1" in shown
+    lines = millstream(*arguments, "--output", "json", folder=tmp_path).stdout.splitlines()
+    profile = [json.loads(line) for line in lines][-1]["profile"]
+    found = {(step["where"], step["step"]): step for step in profile["steps"]}
+    assert found["CTAS_HOTTEST_0", "aggregate-1"]["rows_in"] == 2
+    inside = sum(step["seconds"] for step in profile["steps"] if not step["beside"])
+    assert inside == pytest.approx(profile["seconds"])
+
+
+def test_a_profile_of_a_script_that_starts_nothing(tmp_path: Path) -> None:
+    (tmp_path / "s.sql").write_text("SHOW STREAMS;")
+    assert "in 0 commits" in millstream("run", "s.sql", "--profile", folder=tmp_path).stdout

@@ -306,7 +306,7 @@ _unexplained: st.SearchStrategy[ast.Statement] = st.one_of(
 statements = st.one_of(
     _unexplained,
     st.builds(ast.Explain, _unexplained, st.none()),
-    st.builds(ast.Explain, st.none(), names),
+    st.builds(ast.Explain, st.none(), names, _flags),
 )
 
 # --- properties ------------------------------------------------------------------------------

@@ -111,6 +111,7 @@ def millstream() -> None:
 )
 @for_option
 @click.option("--until-idle", is_flag=True, help="End when all input has been read.")
+@click.option("--profile", is_flag=True, help="Tell at the end where the time went.")
 @output_option
 @debug_option
 def run(
@@ -119,6 +120,7 @@ def run(
     definitions: tuple[tuple[str, str], ...],
     for_ms: int | None,
     until_idle: bool,
+    profile: bool,
     output: str,
 ) -> None:
     """Run scripts, and the queries and connectors that they make.
@@ -139,6 +141,7 @@ def run(
         for_ms=for_ms,
         until_idle=until_idle,
         as_json=output == "json",
+        profiled=profile,
     )
 
 

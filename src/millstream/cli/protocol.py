@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from millstream.types import SqlType
+
+if TYPE_CHECKING:
+    from millstream.engine.profile import Profile
 
 
 class Rows(Protocol):
@@ -136,6 +139,8 @@ class Metrics(Protocol):
     def log_count(self) -> int: ...
     @property
     def errors(self) -> Sequence[str]: ...
+    @property
+    def profile(self) -> Profile: ...
 
 
 class ConnectorInfo(Protocol):

@@ -11,6 +11,7 @@ from millstream.cli.messages import remark
 from millstream.cli.opening import open_database, place
 from millstream.cli.output import Output
 from millstream.cli.panels import Panel, fetch
+from millstream.cli.profile import show_profile
 from millstream.cli.protocol import Database
 from millstream.cli.session import Ending, Session
 from millstream.cli.statements import is_insert, read_script, tell_outcome
@@ -30,9 +31,11 @@ def run_scripts(
     for_ms: int | None,
     until_idle: bool,
     as_json: bool,
+    profiled: bool = False,
 ) -> None:
-    """Execute the files in order, then run what they made until the end. Raises
-    MillstreamError for a file that cannot be read, a statement at fault, or a query that failed."""
+    """Execute the files in order, then run what they made until the end; `profiled`: tell where
+    the time went. Raises MillstreamError for a file that cannot be read, a statement at fault, or
+    a query that failed."""
     scripts = [(name, read_script(name)) for name in files]
     console = Output()
     with open_database(path) as db:
@@ -40,6 +43,8 @@ def run_scripts(
         for name, text in scripts:
             told += execute_script(db, text, variables, console, as_json=as_json, name=name)
         if not db.metrics().queries and not db.metrics().connectors:
+            if profiled:
+                show_profile(db, console, as_json=as_json)
             return
         panels = table_panels(db)
         title = f"{', '.join(files)} · {place(path)}"
@@ -47,12 +52,14 @@ def run_scripts(
         if until_idle:
             db.run(for_ms=0, until_idle=True)  # Refuses a source that never ends.
         ending = Ending(for_ms, when_idle=until_idle or not attended)
-        session = Session(db, title, panels, ending)
+        session = Session(db, title, panels, ending, profiled=profiled)
         if as_json:
             session.run_in_lines(remark, told)
         else:
             watch(session, console, attended=attended, told=told)
         show_tables(db, panels, console, as_json=as_json)
+        if profiled:
+            show_profile(db, console, as_json=as_json)
         raise_failures(db)
 
 

@@ -17,6 +17,7 @@ from millstream.cli.keys import Keys
 from millstream.cli.live_view import LiveView, Snapshot
 from millstream.cli.panels import Panel, PanelReader
 from millstream.cli.plain_lines import PlainLines
+from millstream.cli.profile import profile_panel
 from millstream.cli.protocol import Database
 
 FRAME_MS = 250
@@ -31,13 +32,22 @@ class Ending:
 
 
 class Session:
-    """Runs a database's engine and shows what it does."""
+    """Runs a database's engine and shows what it does; `profiled`: also where the time goes."""
 
-    def __init__(self, db: Database, title: str, panels: Sequence[Panel], ending: Ending) -> None:
+    def __init__(
+        self,
+        db: Database,
+        title: str,
+        panels: Sequence[Panel],
+        ending: Ending,
+        *,
+        profiled: bool = False,
+    ) -> None:
         self._db = db
         self._title = title
         self._panels = panels
         self._ending = ending
+        self._profiled = profiled
         self._paused: list[str] = []
         self._reader = PanelReader(db, panels)
 
@@ -46,8 +56,12 @@ class Session:
         with _running(self._db) as stopped, Keys() as keys:
             with LiveView(console, keys=keys.available) as view:
                 for snapshot in self._snapshots(stopped):
-                    limit = view.rows_per_panel(snapshot.metrics, len(self._panels))
+                    count = len(self._panels) + self._profiled
+                    limit = view.rows_per_panel(snapshot.metrics, count)
                     snapshot.panels = self._reader.read(limit)
+                    if self._profiled:
+                        shown = profile_panel(snapshot.metrics.profile)
+                        snapshot.panels = [*snapshot.panels, shown]
                     view.show(snapshot)
                     pressed = keys.read(FRAME_MS)
                     if "q" in pressed or "\x04" in pressed:

@@ -40,10 +40,12 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
-def print_rows(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def print_rows(
+    console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, null: Text = NULL
+) -> None:
     """Print rows with a header, numbers to the right. Without a terminal nothing is ever wrapped
     or cut."""
-    texts = [[cell(value) for value in row] for row in rows]
+    texts = [[null if value is None else cell(value) for value in row] for row in rows]
     numeric = [is_numeric(rows, index) for index in range(len(columns))]
     if not console.is_terminal:
         console.file.writelines(plain_table(columns, texts, numeric))

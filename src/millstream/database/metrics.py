@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from millstream.database.lag import query_lag
+from millstream.engine.profile import Profile
 
 if TYPE_CHECKING:
     from millstream.database.database import Database
@@ -38,7 +39,7 @@ class ConnectorMetrics:
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """Records taken in since the database was opened, per second over the last second or so,
-    and its queries and connectors."""
+    its queries and connectors, and where the time went."""
 
     events_total: int
     events_per_s: float
@@ -46,6 +47,7 @@ class Metrics:
     connectors: list[ConnectorMetrics]
     log_count: int
     errors: list[str]
+    profile: Profile
 
 
 class RateMeter:
@@ -106,4 +108,5 @@ def measure(database: Database) -> Metrics:
         connectors=connectors,
         log_count=database.log_lines,
         errors=errors,
+        profile=engine.profile(),
     )

@@ -126,21 +126,21 @@ class EngineMeters:
     def report(self, queries: Iterable[tuple[str, QueryMeters]]) -> Profile:
         """All that was counted, given the queries that are there, each with its id."""
         whole = self.step.seconds
-        lines: list[ProfileLine] = []
+        steps: list[ProfileStep] = []
         for source in list(self.sources.values()):
             name = f"source {source.name}"
-            lines.append(_line(name, source.decode, whole))
-            lines.append(_line(name, source.ahead, whole, beside=True))
+            steps.append(_step(name, source.decode, whole))
+            steps.append(_step(name, source.ahead, whole, beside=True))
         for query_id, meters in queries:
-            lines += [_line(query_id, meter, whole) for meter in meters]
+            steps += [_step(query_id, meter, whole) for meter in meters]
         if self.ended.calls:
-            lines.append(_line(_ENGINE, self.ended, whole))
+            steps.append(_step(_ENGINE, self.ended, whole))
         for meter in (self.input, self.wait, self.read, self.note, self.commit):
-            lines.append(_line(_ENGINE, meter, whole))
+            steps.append(_step(_ENGINE, meter, whole))
         rest = Meter("everything else", counted=False, calls=self.step.calls)
-        rest.seconds = max(0.0, whole - sum(line.seconds for line in lines if not line.beside))
-        lines.append(_line(_ENGINE, rest, whole))
-        kept = [line for line in lines if line.calls]
+        rest.seconds = max(0.0, whole - sum(step.seconds for step in steps if not step.beside))
+        steps.append(_step(_ENGINE, rest, whole))
+        kept = [step for step in steps if step.calls or step.seconds]
         return Profile(whole, self.commit.calls, kept)
 
 
@@ -148,7 +148,7 @@ _ENGINE = "each commit"
 
 
 @dataclass(frozen=True, slots=True)
-class ProfileLine:
+class ProfileStep:
     """One step: `where` is a query's id, a source, or the commit that all have in common.
 
     `share` of the profile's seconds, None for what was done beside them, on another thread; rows
@@ -173,12 +173,12 @@ class Profile:
 
     seconds: float
     commits: int
-    lines: list[ProfileLine]
+    steps: list[ProfileStep]
 
 
-def _line(where: str, meter: Meter, whole_s: float, *, beside: bool = False) -> ProfileLine:
+def _step(where: str, meter: Meter, whole_s: float, *, beside: bool = False) -> ProfileStep:
     seconds = meter.seconds
-    return ProfileLine(
+    return ProfileStep(
         where=where,
         step=meter.name,
         rows_in=meter.rows_in if meter.counted else None,

@@ -7,20 +7,22 @@ from millstream.plan import nodes
 
 def plan_lines(root: nodes.Node, sink: nodes.Sink | None) -> list[str]:
     """The steps of a plan, result first, each input indented below its step."""
-    lines = []
-    if sink is not None:
-        lines.append(
-            f"write {sink.topic} as {sink.value_layout.format}, key {sink.key_layout.format}"
-        )
-    lines += _lines(root, len(lines))
-    return lines
+    depth = 0 if sink is None else 1
+    lines = [] if sink is None else [sink_line(sink)]
+    return lines + [line for line, _ in node_lines(root, depth)]
 
 
-def _lines(node: nodes.Node, depth: int) -> list[str]:
+def sink_line(sink: nodes.Sink) -> str:
+    """Where a plan's rows go."""
+    return f"write {sink.topic} as {sink.value_layout.format}, key {sink.key_layout.format}"
+
+
+def node_lines(node: nodes.Node, depth: int) -> list[tuple[str, nodes.Node]]:
+    """A line for a node and each below it, and the node that it shows."""
     shown = ", ".join(f"{c.name} {c.type}" for c in node.schema)
-    lines = ["  " * depth + f"> {_step(node)}: {shown}"]
+    lines = [("  " * depth + f"> {_step(node)}: {shown}", node)]
     for child in nodes.children(node):
-        lines += _lines(child, depth + 1)
+        lines += node_lines(child, depth + 1)
     return lines
 
 

@@ -260,7 +260,7 @@ def _print(s: ast.PrintTopic) -> str:
 def _explain(s: ast.Explain) -> str:
     if s.statement is not None:
         return f"EXPLAIN {_statement(s.statement)}"
-    return f"EXPLAIN {format_name(s.query_id or '')}"
+    return f"EXPLAIN {_when(s.analyze, 'ANALYZE ')}{format_name(s.query_id or '')}"
 
 
 def _assert_head(exists: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from millstream.errors import Position
 from millstream.sql import ast
 from millstream.sql.cursor import ends_statement
 from millstream.sql.definitions import DefinitionParser
@@ -143,16 +144,25 @@ class StatementParser(DefinitionParser):
 
     def _explain(self) -> ast.Statement:
         place = self.position(self.advance())
-        following = self.ahead()
+        if self.at_word("ANALYZE") and not ends_statement(self.ahead()):
+            self.advance()
+            return self._explain_analyze(place)
         if self.at_word("EXPLAIN"):
             raise self.error("EXPLAIN itself cannot be explained.")
-        ends = ends_statement(following)
+        ends = ends_statement(self.ahead())
         if self.at_word(*VERBS) and not ends:
             return ast.Explain(self._statement(), None, position=place)
         if not ends:
-            raise self.unexpected("a statement or the id of a query", VERBS)
+            raise self.unexpected("a statement or the id of a query", (*VERBS, "ANALYZE"))
         query_id = self.expect_name("a statement or the id of a query")
         return ast.Explain(None, query_id, position=place)
+
+    def _explain_analyze(self, place: Position) -> ast.Statement:
+        if not ends_statement(self.ahead()):
+            hint = "SHOW QUERIES lists the ids; EXPLAIN alone shows the plan of a statement."
+            raise self.error("EXPLAIN ANALYZE takes the id of a query.", hint=hint)
+        query_id = self.expect_name("the id of a query")
+        return ast.Explain(None, query_id, analyze=True, position=place)
 
     # --- the session ---------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from millstream.engine.profile import Profile
 from millstream.errors import MillstreamError
 from millstream.types import SqlType
 
@@ -44,6 +45,7 @@ class FakeMetrics:
     connectors: list[FakeConnector] = field(default_factory=list)
     log_count: int = 0
     errors: list[str] = field(default_factory=list)
+    profile: Profile = field(default_factory=lambda: Profile(0.0, 0, []))
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""EXPLAIN: the steps of a query."""
+"""EXPLAIN: the steps of a query, and with ANALYZE what they have done."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from millstream.catalog.catalog import did_you_mean
 from millstream.database.outcome import Outcome, Table
+from millstream.database.statements.analyze import analyze
 from millstream.errors import SemanticError
 from millstream.plan.analyse import Analyser, Purpose
 from millstream.plan.explain import plan_lines
@@ -29,6 +30,8 @@ def handle(database: Database, statement: ast.Explain, parsed: Parsed) -> Outcom
                 statement.position,
                 hint=did_you_mean(statement.query_id, database.catalog.queries),
             )
+        if statement.analyze:
+            return analyze(database, info, parsed.text)
         plan = database.plan_of(parse_statement(info.statement), info.properties)
         rows = [(line,) for line in plan_lines(plan.root, plan.sink)]
         return Outcome(parsed.text, f"{info.id} is {info.state}", Table(("plan",), list(rows)))

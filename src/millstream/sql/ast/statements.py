@@ -249,10 +249,11 @@ class PrintTopic(Statement):
 
 @dataclass(frozen=True)
 class Explain(Statement):
-    """EXPLAIN statement, or EXPLAIN query id."""
+    """EXPLAIN statement, or EXPLAIN [ANALYZE] query id. ANALYZE is Millstream's own."""
 
     statement: Statement | None
     query_id: str | None
+    analyze: bool = False
 
 
 @dataclass(frozen=True)
