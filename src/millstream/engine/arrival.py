@@ -35,15 +35,14 @@ class Arrivals:
             first = (int(piece.seq[0]), int(piece.writer[0]))
             # All of a piece, so that its records stay in order.
             (late if first[0] <= passed or first < tip else on_time).append(piece)
-        if on_time:
-            records = commit.append(topic_id, merge_pieces(on_time))
+        for records in merge_pieces(on_time) if on_time else ():
+            commit.append(topic_id, records)
             tip = (int(records.seq[-1]), int(records.writer[-1]))
-        if late:
-            records = merge_pieces(late)
+        for records in merge_pieces(late) if late else ():
             # A number each: two writers' records must not change places at a reader.
             first_seq = commit.allocate_seq(len(records))
             numbers = np.arange(first_seq, first_seq + len(records))
-            records = commit.append(topic_id, replace(records, seq=numbers))
+            commit.append(topic_id, replace(records, seq=numbers))
             tip = (int(numbers[-1]), int(records.writer[-1]))
         self._last[topic_id] = (commit.end(topic_id), *tip)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -44,8 +45,47 @@ def _cut_part(part: Part, start: int, stop: int) -> Part:
     return replace(part, arrays=[a.slice(start, stop - start) for a in part.arrays], null=null)
 
 
-def merge_pieces(pieces: Sequence[Records]) -> Records:
-    """What several queries wrote into one topic in one commit, in the order (seq, writer)."""
+def merge_pieces(pieces: Sequence[Records]) -> list[Records]:
+    """What several queries wrote into one topic in one commit, in the order (seq, writer).
+
+    One run, or several where a query writes fewer columns than another that was made later.
+    """
+    if len(pieces) == 1:
+        return [pieces[0]]
+    kinds: list[list[Records]] = []
+    kind_of: list[np.ndarray] = []
+    for piece in pieces:
+        kind = next((n for n, k in enumerate(kinds) if _same_layouts(k[0], piece)), len(kinds))
+        if kind == len(kinds):
+            kinds.append([])
+        kinds[kind].append(piece)
+        kind_of.append(np.full(len(piece), kind))
+    merged = [_merge(kind) for kind in kinds]
+    if len(merged) == 1:
+        return merged
+    seq = np.concatenate([p.seq for p in pieces])
+    writer = np.concatenate([p.writer for p in pieces])
+    kind_at = np.concatenate(kind_of)[np.lexsort((writer, seq))]
+    bounds = [0, *(np.flatnonzero(np.diff(kind_at)) + 1).tolist(), len(kind_at)]
+    taken = [0] * len(merged)
+    runs = []
+    for start, stop in pairwise(bounds):
+        kind = int(kind_at[start])
+        first = taken[kind]
+        taken[kind] += stop - start
+        runs.append(between(merged[kind], first, taken[kind]))
+    return runs
+
+
+def _same_layouts(one: Records, other: Records) -> bool:
+    return all(
+        isinstance(a, TypedPart) and isinstance(b, TypedPart) and a.layout == b.layout
+        for a, b in ((one.key, other.key), (one.value, other.value))
+    )
+
+
+def _merge(pieces: Sequence[Records]) -> Records:
+    """Pieces of the same layouts as one run, in the order (seq, writer)."""
     if len(pieces) == 1:
         return pieces[0]
     seq = np.concatenate([p.seq for p in pieces])
@@ -83,11 +123,9 @@ def _merge_headers(pieces: Sequence[Records], index: pa.Array) -> pa.Array | Non
 
 
 def _merge_parts(parts: Sequence[Part], lengths: list[int], order: np.ndarray) -> Part:
-    """One part of several of the same layout (all writers of a topic share it)."""
+    """One part of several of the same layout."""
     index = pa.array(order)
     typed = [p for p in parts if isinstance(p, TypedPart)]
-    if len(typed) < len(parts) or any(p.layout != typed[0].layout for p in typed):
-        raise ValueError("writers of one topic differ in layout")
     null = None
     if any(p.null is not None for p in typed):
         null = np.concatenate(
