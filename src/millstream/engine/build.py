@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from time import perf_counter
@@ -307,6 +308,7 @@ class Builder:
         self.reads: list[nodes.ReadSource] = []
         self.meters = QueryMeters()
         self._steps = 0
+        self._stores: Counter[str] = Counter()
 
     def build(self, node: nodes.Node) -> Stage:
         """The stage of a node and of all below it."""
@@ -354,7 +356,11 @@ class Builder:
         return f"{kind}-{self._steps}"
 
     def _store(self, name: str, *types: object) -> StoreId:
-        return StoreId(self.query_id, name, schema_hash(*types))
+        """Names state by what it is for: a step without state before it does not change the name,
+        so that another version of the query finds it."""
+        kind = name.rpartition("-")[0]
+        self._stores[kind] += 1
+        return StoreId(self.query_id, f"{kind}-{self._stores[kind]}", schema_hash(*types))
 
     def _key_encoder(self, key: Sequence[t.Column]) -> Encoder:
         """The bytes of a key, by which it is placed and ordered; JSON where the format of the
@@ -385,7 +391,7 @@ class Builder:
         shown = f"read {node.source.name}"
         if node.materialised:
             name = self._name("table")
-            types = [c.type for c in node.schema.columns]
+            types = [f"{c.name} {c.type}" for c in node.schema.columns]
             state = TableState(name, node.schema, self._store(name, *types))
             shown = f"{name}: {shown}"
         return ReadStage(index, node, state, self.meters.step(shown, node))
@@ -434,7 +440,7 @@ class Builder:
     def _stream_stream(self, node: nodes.StreamStreamJoin) -> Stage:
         left, right = self.build(node.left), self.build(node.right)
         name = self._name("join")
-        types = [c.type for c in node.schema.columns]
+        types = [f"{c.name} {c.type}" for c in node.schema.columns]
         operator = StreamStreamJoinOperator(
             name,
             node,
@@ -464,7 +470,7 @@ class Builder:
         )
         result = None
         if kept:
-            types = [c.type for c in node.schema.columns]
+            types = [f"{c.name} {c.type}" for c in node.schema.columns]
             result = TableState(name, node.schema, self._store(name, *types))
         meter = self.meters.step(name, node)
         return TableTableStage(left, right, operator, meter, result)

@@ -246,7 +246,9 @@ class AggregationBuilder:
         indices = tuple(self._argument(a, e) for a, e in plain)
         aggregator = variant.make([e.type or t.STRING for _, e in plain], literals)
         self._call_index[call] = len(self.calls)
-        self.calls.append(nodes.AggregateCall(call.name, aggregator, indices, resolved.type))
+        self.calls.append(
+            nodes.AggregateCall(call.name, aggregator, indices, resolved.type, tuple(literals))
+        )
 
     def _argument(self, written: ast.Expression, expression: typed.Expression) -> int:
         known = self._argument_index.get(written)

@@ -89,12 +89,14 @@ class WindowSpec:
 
 @dataclass(frozen=True, slots=True)
 class AggregateCall:
-    """One aggregate: what it computes and from which of the aggregation's arguments."""
+    """One aggregate: what it computes and from which of the aggregation's arguments. `literals` are
+    its arguments that are constants."""
 
     name: str
     aggregator: Aggregator
     arguments: tuple[int, ...]
     result: SqlType
+    literals: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
