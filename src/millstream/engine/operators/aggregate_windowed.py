@@ -27,7 +27,7 @@ from millstream.engine.operators.aggregate_panes import reduce_panes
 from millstream.engine.operators.base import Emission, StepContext, StreamTimes
 from millstream.engine.operators.final import WindowClosing
 from millstream.engine.operators.windows import AggregateSpec, WindowSpec, windows_of
-from millstream.engine.state.pages import StoredKeys
+from millstream.engine.state.keys import StoredKeys
 from millstream.engine.state.slots import Rows, joined_rows
 from millstream.engine.state.windowed import Located, WindowedState
 from millstream.functions.aggregates.kernels import States
@@ -253,10 +253,7 @@ class WindowedAggregation:
     # --- pieces -------------------------------------------------------------------------------
 
     def _group(self, ids: np.ndarray, expanded: Expanded) -> Segments:
-        number = expanded.number
-        low = int(number.min())
-        count = int(number.max()) - low + 1
-        return sg.by_code(ids[expanded.row] * count + (number - low))
+        return sg.by_pair(ids[expanded.row], expanded.number)
 
     def _before(self, ids: np.ndarray, expanded: Expanded, segments: Segments) -> Updated:
         heads = segments.order[segments.starts]

@@ -11,12 +11,12 @@ from millstream.columns import arrow
 from millstream.columns.batch import Batch, is_null
 from millstream.columns.keys import KeyIndex
 from millstream.columns.row_store import RowStore
-from millstream.columns.segments import by_code
+from millstream.columns.segments import Segments, by_code, distinct
 from millstream.engine.operators.base import StepContext
+from millstream.engine.state.ring import Ring
 from millstream.store.interfaces import Commit, StoreId, View
 from millstream.types import BIGINT, Schema
 
-_PAGE_ROWS = 65_536
 _ROWTIME = "$rowtime"
 _SLOT = "$slot"
 _LIVE = "$live"
@@ -25,8 +25,7 @@ _LIVE = "$live"
 class TableState:
     """Materialises a table: turns its records into changes with old rows.
 
-    Rows lie in slots numbered by key in order of appearance; pages of 64 k slots are written as
-    deltas, and a page is rewritten when its deltas hold more than twice its rows.
+    Rows lie in slots numbered by key in order of appearance, and are written by slot (see `Ring`).
     """
 
     def __init__(self, name: str, schema: Schema, store: StoreId) -> None:
@@ -37,23 +36,23 @@ class TableState:
         self._keys = KeyIndex([c.type for c in schema.key])
         self._rows = RowStore([c.type for c in schema.value] + [BIGINT])
         self._dirty: list[np.ndarray] = []
-        self._delta_rows: dict[int, int] = {}
+        self._ring = Ring(store)
 
     # --- steps -------------------------------------------------------------------------------
 
     def step(self, batch: Batch, context: StepContext) -> Batch:
         """The same rows as changes: each with the row of its key before it."""
         slots = self._keys.ids(batch.key_arrays)
+        segments = by_code(slots)
         stored, absent = self._rows.get(slots)
-        old, old_null = self._old_rows(batch, slots, stored[:-1], absent)
-        self._put(batch, slots)
+        old, old_null = self._old_rows(batch, segments, stored[:-1], absent)
+        self._put(batch, slots, segments)
         return replace(batch, old=old, old_null=old_null)
 
     def _old_rows(
-        self, batch: Batch, slots: np.ndarray, stored: list[pa.Array], absent: np.ndarray
+        self, batch: Batch, segments: Segments, stored: list[pa.Array], absent: np.ndarray
     ) -> tuple[list[pa.Array], np.ndarray]:
         """Old rows: the stored one for a key's first change, its previous change's for others."""
-        segments = by_code(slots)
         if len(segments) == len(batch):
             return stored, absent
         length = len(batch)
@@ -70,8 +69,7 @@ class TableState:
         gone = np.concatenate([is_null(batch.value_null, length), absent])
         return old, gone[before]
 
-    def _put(self, batch: Batch, slots: np.ndarray) -> None:
-        segments = by_code(slots)
+    def _put(self, batch: Batch, slots: np.ndarray, segments: Segments) -> None:
         last = segments.order[segments.ends]
         gone = is_null(batch.value_null, len(batch))[last]
         kept = last[~gone]
@@ -133,20 +131,9 @@ class TableState:
         """Write the rows that changed since the last write."""
         if not self._dirty:
             return
-        changed = np.unique(np.concatenate(self._dirty))
+        changed = distinct(np.concatenate(self._dirty))
         self._dirty.clear()
-        pages = changed // _PAGE_ROWS
-        for page in np.unique(pages).tolist():
-            slots = changed[pages == page]
-            written = self._delta_rows.get(page, 0) + len(slots)
-            size = min(len(self._keys) - page * _PAGE_ROWS, _PAGE_ROWS)
-            if written > 2 * max(size, 1024):
-                everything = np.arange(page * _PAGE_ROWS, page * _PAGE_ROWS + size)
-                commit.put_page(self.store, page, self._encode(everything))
-                written = 0
-            else:
-                commit.put_delta(self.store, page, self._encode(slots))
-            self._delta_rows[page] = written
+        self._ring.write(commit, changed, len(self._keys), self._encode)
 
     def _encode(self, slots: np.ndarray) -> pa.RecordBatch:
         values, absent = self._rows.get(slots)
@@ -163,7 +150,7 @@ class TableState:
         parts = []
         for part in view.state(self.store):
             parts.append(part.rows)
-            self._delta_rows[part.page] = self._delta_rows.get(part.page, 0) + part.rows.num_rows
+            self._ring.loaded(part.page, part.rows)
         if not parts:
             return
         slots = np.concatenate([p.column(_SLOT).to_numpy() for p in parts])

@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from millstream.columns import segments as sg
-from millstream.engine.state.pages import PAGE_BITS, Pages, StoredKeys, columns_of, rows_of
+from millstream.engine.state.keys import StoredKeys
+from millstream.engine.state.pages import columns_of, rows_of
+from millstream.engine.state.ring import Ring
 from millstream.engine.state.slots import Rows, SlotTable
 from millstream.functions.aggregates.kernels import ColumnKernel
 from millstream.store.interfaces import Commit, StoreId, View
@@ -27,7 +29,8 @@ class KeyedState:
     ) -> None:
         self.keys = StoredKeys(types, store)
         self._table = SlotTable(kernels, extra)
-        self._pages = Pages(store)
+        self._store = store
+        self._ring = Ring(store)
 
     def gather(self, slots: np.ndarray) -> Rows:
         """The rows of some keys."""
@@ -57,24 +60,16 @@ class KeyedState:
         """Write new keys and changed rows."""
         self.keys.write(commit)
         changed = self._table.changed()
-        if len(changed) == 0:
-            return
-        for page in range(int(changed[0]) >> PAGE_BITS, (int(changed[-1]) >> PAGE_BITS) + 1):
-            low, high = page << PAGE_BITS, (page + 1) << PAGE_BITS
-            mine = changed[np.searchsorted(changed, low) : np.searchsorted(changed, high)]
-            if len(mine):
-                self._pages.write(
-                    commit,
-                    page,
-                    self._rows(mine),
-                    min(high, self._table.size) - low,
-                    lambda low=low, high=high: self._rows(self._table.live(low, high)),  # type: ignore[misc]
-                )
+        if len(changed):
+            self._ring.write(commit, changed, self._table.size, self._rows, self._table.live)
 
     def load(self, view: View) -> None:
         """Read keys and rows."""
         self.keys.load(view)
-        parts = [rows for _, rows in self._pages.read(view)]
+        parts = []
+        for part in view.state(self._store):
+            self._ring.loaded(part.page, part.rows)
+            parts.append(part.rows)
         if not parts:
             return
         columns = columns_of(parts)

@@ -1,8 +1,8 @@
-"""How operators' state gets into a commit: pages of rows, and deltas of the rows that changed.
+"""Pages of rows of state, and deltas of the rows that changed, for rows that come and go together.
 
 A page is rewritten when its deltas have grown past twice its live rows, so what is written follows
 what changed, and a load reads at most about three times the live rows. Nothing is ever written
-whole at once.
+whole at once. Rows that change anywhere are better kept in a `ring`.
 """
 
 from __future__ import annotations
@@ -11,19 +11,13 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
-from millstream.columns import arrow
-from millstream.columns import segments as sg
-from millstream.columns.keys import KeyIndex
 from millstream.store.interfaces import Commit, StoreId, View
-from millstream.types import SqlType
 
 PAGE_BITS = 16
 PAGE_SLOTS = 1 << PAGE_BITS
 _SMALL = 64
-_FEWEST_SWEPT = 65_536
 
 
 def schema_hash(*parts: object) -> str:
@@ -89,91 +83,6 @@ class Pages:
             written.rows += rows.num_rows
             written.parts += 1
         return parts
-
-
-class StoredKeys:
-    """A key index that writes the keys it gained and lost, each with the partition it came in."""
-
-    def __init__(self, types: Sequence[SqlType], store: StoreId) -> None:
-        self.index = KeyIndex(types)
-        self._pages = Pages(part_of(store, "keys"))
-        self._partitions = np.empty(0, np.int32)
-        self._changed: list[np.ndarray] = []
-        self._swept = 0
-
-    def ids(self, arrays: list[pa.Array], partition: np.ndarray) -> np.ndarray:
-        """The number of each row's key; unknown keys get the next numbers."""
-        ids, first = self.index.insert(arrays)
-        if len(first):
-            self._reserve(len(self.index))
-            self._partitions[ids[first]] = partition[first]
-            self._changed.append(ids[first])
-        return ids
-
-    def partitions(self, ids: np.ndarray) -> np.ndarray:
-        """The partition of each key."""
-        return np.asarray(self._partitions[ids])
-
-    def sweep(self, holders: Callable[[int], np.ndarray]) -> np.ndarray:
-        """Forget keys that no state holds, once their number has doubled since the last time.
-
-        `holders` gives a mask over that many keys: which ones are still held. The numbers of the
-        forgotten ones are given.
-        """
-        used = self.index.used
-        if used <= max(2 * self._swept, _FEWEST_SWEPT):
-            return np.empty(0, np.int64)
-        count = len(self.index)
-        known = self.index.holds(np.arange(count))
-        gone = np.flatnonzero(known & ~holders(count))
-        if len(gone):
-            self.index.release(gone)
-            self._changed.append(gone)
-        self._swept = self.index.used
-        return gone
-
-    def write(self, commit: Commit) -> None:
-        """Write the keys gained and lost since the last write."""
-        if not self._changed:
-            return
-        changed = sg.distinct(np.concatenate(self._changed))
-        self._changed.clear()
-        for page in sg.distinct(changed >> PAGE_BITS).tolist():
-            low, high = page << PAGE_BITS, min(len(self.index), (page + 1) << PAGE_BITS)
-            mine = changed[np.searchsorted(changed, low) : np.searchsorted(changed, high)]
-            self._pages.write(
-                commit,
-                page,
-                self._rows(mine),
-                high - low,
-                lambda low=low, high=high: self._rows(np.arange(low, high)),  # type: ignore[misc]
-            )
-
-    def load(self, view: View) -> None:
-        """Read all keys."""
-        parts = [rows for _, rows in self._pages.read(view)]
-        if not parts:
-            return
-        columns = columns_of(parts)
-        ids = columns[0].to_numpy()
-        _, last = sg.last_of_each(ids)
-        last = last[arrow.true_mask(columns[1])[last]]
-        last = last[np.argsort(ids[last])]
-        partition, *keys = (c.take(pa.array(last)) for c in columns[2:])
-        self.index.restore(keys, ids[last])
-        self._reserve(len(self.index))
-        self._partitions[ids[last]] = partition.to_numpy()
-
-    def _reserve(self, count: int) -> None:
-        if count > len(self._partitions):
-            grown = np.zeros(max(count, 2 * len(self._partitions), 64), np.int32)
-            grown[: len(self._partitions)] = self._partitions
-            self._partitions = grown
-
-    def _rows(self, ids: np.ndarray) -> pa.RecordBatch:
-        live, partition = self.index.holds(ids), self._partitions[ids]
-        arrays = [pa.array(ids), pa.array(live), pa.array(partition)]
-        return rows_of([*arrays, *self.index.arrays(ids)])
 
 
 def rows_of(arrays: list[pa.Array]) -> pa.RecordBatch:

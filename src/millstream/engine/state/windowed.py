@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from millstream.columns import segments as sg
 from millstream.columns.hash_index import HashIndex
-from millstream.engine.state.pages import PAGE_BITS, Pages, columns_of, rows_of
+from millstream.engine.state.pages import columns_of, rows_of
+from millstream.engine.state.ring import RING_PAGES, Ring
 from millstream.engine.state.slots import Rows, SlotTable, fresh_rows
 from millstream.functions.aggregates.kernels import ColumnKernel
 from millstream.store.interfaces import Commit, StoreId, View
 
-_BLOCK_BITS = 20
 _HOT_SEGMENTS = 32
 _FREEZE_ROWS = 4096
 
@@ -87,7 +87,8 @@ class WindowedState:
         self.kernels = tuple(kernels)
         self.span = span
         self.extra = extra
-        self._pages = Pages(store)
+        self._store = store
+        self._rings: dict[int, Ring] = {}
         self._segments: dict[int, Segment] = {}
         self._cold: dict[int, list[pa.RecordBatch]] = {}
         self._changed: set[int] = set()
@@ -210,8 +211,9 @@ class WindowedState:
     def write(self, commit: Commit) -> None:
         """Write what changed; then let segments go cold that nothing touched for a while."""
         for number in sorted(self._dropped):
-            for page in self._pages.pages(number << _BLOCK_BITS, (number + 1) << _BLOCK_BITS):
-                self._pages.drop(commit, page)
+            ring = self._rings.pop(number, None)
+            if ring is not None:
+                ring.drop(commit)
         self._dropped.clear()
         for number in sorted(self._changed):
             self._write_segment(commit, number, self._segments[number])
@@ -222,8 +224,11 @@ class WindowedState:
         """Read all segments; they stay cold until something touches them."""
         self._segments.clear()
         self._cold.clear()
-        for page, rows in self._pages.read(view):
-            self._cold.setdefault(page >> _BLOCK_BITS, []).append(rows)
+        self._rings.clear()
+        for part in view.state(self._store):
+            number = part.page // RING_PAGES
+            self._ring(number).loaded(part.page, part.rows)
+            self._cold.setdefault(number, []).append(part.rows)
 
     # --- inside --------------------------------------------------------------------------------
 
@@ -271,15 +276,13 @@ class WindowedState:
         changed = segment.table.changed()
         if len(changed) == 0:
             return
-        for block in sg.distinct(changed >> PAGE_BITS).tolist():
-            start, end = block << PAGE_BITS, min(len(segment), (block + 1) << PAGE_BITS)
-            self._pages.write(
-                commit,
-                (number << _BLOCK_BITS) + block,
-                segment.stored(changed[(changed >= start) & (changed < end)]),
-                end - start,
-                lambda start=start, end=end: segment.stored(np.arange(start, end)),  # type: ignore[misc]
-            )
+        self._ring(number).write(commit, changed, len(segment), segment.stored)
+
+    def _ring(self, number: int) -> Ring:
+        ring = self._rings.get(number)
+        if ring is None:
+            ring = self._rings[number] = Ring(self._store, number * RING_PAGES)
+        return ring
 
     def _cool(self) -> None:
         """Compress segments beyond the most recently touched ones."""

@@ -77,7 +77,7 @@ class Reader:
         return dict(self._current().positions.get(owner, ()))
 
     def state(self, store: StoreId) -> Iterator[StatePart]:
-        """All parts of a state store, those of each page oldest first."""
+        """All parts of a state store, oldest first."""
         store_id = self._current().stores.get(store)
         if store_id is not None:
             yield from self._parts(store_id)
@@ -134,7 +134,7 @@ class Reader:
     def _parts(self, store: int, skip: frozenset[int] = frozenset()) -> Iterator[StatePart]:
         """A store's parts, those of the pages in `skip` left out."""
         places = self._connection.all(
-            "SELECT id, page FROM part WHERE store = ? ORDER BY page, id", (store,)
+            "SELECT id, page FROM part WHERE store = ? ORDER BY id", (store,)
         )
         for part, page in places:
             if page in skip:

@@ -13,7 +13,8 @@ from millstream.engine.operators.aggregate import AggregateOperator
 from millstream.engine.operators.base import Emission, StepContext
 from millstream.engine.operators.table_aggregate import TableAggregateOperator
 from millstream.engine.operators.windows import WindowKind, WindowSpec
-from millstream.engine.state import pages, windowed
+from millstream.engine.state import keys as stored_keys
+from millstream.engine.state import ring, windowed
 from millstream.store.interfaces import StoreId
 from tests.properties.aggregation_oracle import KEY, VALUE, spec_of
 from tests.unit.engine.fakes import FakeStore, batch_of, changes
@@ -160,7 +161,7 @@ def test_expired_sessions_leave_memory_and_the_store() -> None:
 def test_keys_that_no_window_holds_are_forgotten(
     monkeypatch: pytest.MonkeyPatch, kind: WindowKind
 ) -> None:
-    monkeypatch.setattr(pages, "_FEWEST_SWEPT", 10)
+    monkeypatch.setattr(stored_keys, "_FEWEST_SWEPT", 10)
     monkeypatch.setattr(windowed, "_HOT_SEGMENTS", 1)
     monkeypatch.setattr(windowed, "_FREEZE_ROWS", 1)
     scale = 60_000
@@ -201,10 +202,10 @@ def test_segments_that_went_cold_come_back(monkeypatch: pytest.MonkeyPatch) -> N
     assert changes(again.rows()) == changes(plain.rows())
 
 
-def test_pages_are_rewritten_when_their_deltas_outgrow_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(pages, "_SMALL", 4)
+def test_rows_that_change_again_and_again_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ring, "PAGE_BITS", 3)
+    monkeypatch.setattr(ring, "PAGE_SLOTS", 8)
+    monkeypatch.setattr(ring, "_FEWEST_ROWS", 4)
     for window in (None, WindowSpec(WindowKind.TUMBLING, 10, 10, 10**9, 10**9 + 10), SESSION):
         operator, store = _operator(window), FakeStore()
         for place in range(200):

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from millstream import types as t
 from millstream.columns import arrow
 from millstream.engine.operators.base import StepContext
 from millstream.engine.operators.table_state import TableState
+from millstream.engine.state import ring
 from millstream.store.interfaces import StoreId
 from tests.unit.engine.fakes import FakeStore
 from tests.unit.engine.operators.records import (
@@ -118,7 +120,10 @@ def test_only_what_changed_is_written() -> None:
     assert store.rows_written == written + 1
 
 
-def test_what_is_stored_follows_the_rows_and_not_their_history() -> None:
+def test_what_is_stored_follows_the_rows_and_not_their_history(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ring, "_FEWEST_ROWS", 64)
     store, table = FakeStore(), state()
     for place in range(200):
         records = [Record(place, (f"k{i}",), (place, [])) for i in range(100)]
