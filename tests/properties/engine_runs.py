@@ -58,8 +58,7 @@ class Run:
         """Run it: what its topics hold, and the open database."""
         database = self.open()
         try:
-            sources = [s for s in program.script if " AS SELECT" not in s and "INSERT" not in s]
-            queries = [s for s in program.script if s not in sources]
+            sources, queries = parts(program)
             database.execute("\n".join(sources if self.late else program.script))
             start = 0
             for size in sizes if sizes is not None else [len(program.records)]:
@@ -86,6 +85,13 @@ class Run:
             database.step()
         if len(records) <= self.max_rows and not self.behind:
             assert database.engine.idle(), "a step has left records that had room in it"
+
+
+def parts(program: Program) -> tuple[list[str], list[str]]:
+    """The statements that declare input, and all others from the first query on."""
+    queries = [i for i, s in enumerate(program.script) if " AS SELECT" in s or "INSERT" in s]
+    first = min(queries, default=len(program.script))
+    return list(program.script[:first]), list(program.script[first:])
 
 
 def outcome(program: Program, sizes: Sequence[int] | None = None, **how: Any) -> Dump:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.properties.program_expressions import Draw, Expressions
 from tests.properties.program_records import (
     BIGINT,
     BOOLEAN,
@@ -24,13 +24,12 @@ from tests.properties.program_records import (
     topics,
 )
 
-Draw = Callable[[st.SearchStrategy[Any]], Any]
-
 
 @dataclass(frozen=True)
 class Relation:
     """A stream or table as a query sees it. `key` and `value` are (name, type) pairs.
 
+    `windowed`: its key has a window; `window` and `window_size` (s) are those of a windowed table.
     `derived`: a query writes it. `changing`: what a joining stream sees of it depends on how a
     cache cuts its updates.
     """
@@ -42,7 +41,10 @@ class Relation:
     topic: str
     value_format: str
     partitions: int
+    key_format: str
     windowed: bool = False
+    window: str = ""
+    window_size: int = 0
     derived: bool = False
     changing: bool = False
 
@@ -86,26 +88,15 @@ class Traits:
 
 
 @dataclass
-class Maker:
+class Maker(Expressions):
     """Draws one program."""
 
-    draw: Draw
-    traits: Traits
+    traits: Traits = Traits()
     partitions: int = 1
     relations: list[Relation] = field(default_factory=list)
     script: list[str] = field(default_factory=list)
     insertable: list[tuple[Relation, Relation, str]] = field(default_factory=list)
     names: int = 0
-
-    # --- small draws ---------------------------------------------------------------------------
-
-    def one(self, *choices: Any) -> Any:
-        """One of several."""
-        return self.draw(st.sampled_from(choices))
-
-    def chance(self, percent: int) -> bool:
-        """True that often; shrinks to False."""
-        return bool(self.draw(st.integers(0, 99)) >= 100 - percent)
 
     def name(self, prefix: str) -> str:
         """A name that nothing else has."""
@@ -146,69 +137,8 @@ class Maker:
             topic.name,
             topic.value_format,
             self.partitions,
+            topic.key_format,
         )
-
-    # --- expressions ---------------------------------------------------------------------------
-
-    def expression(self, columns: Sequence[tuple[str, str]], wanted: str, depth: int = 2) -> str:
-        """An expression of a type."""
-        own = [n for n, t in columns if t == wanted]
-        if own and (depth == 0 or self.chance(50)):
-            return str(self.one(*own))
-        if depth == 0:
-            literals = {INT: "3", BIGINT: "5000000000", DOUBLE: "2.5E0", STRING: "'lit'"}
-            return literals.get(wanted, "true")
-
-        def sub(kind: str) -> str:
-            return self.expression(columns, kind, depth - 1)
-
-        if wanted == BOOLEAN:
-            return self.predicate(columns, depth - 1)
-        form = self.draw(st.integers(0, 4))
-        if form == 0:
-            DRAWN["CASE"] += 1
-            return (
-                f"CASE WHEN {self.predicate(columns, 0)} THEN {sub(wanted)} ELSE {sub(wanted)} END"
-            )
-        if form == 1:
-            DRAWN["CAST"] += 1
-            other = self.one(*(t for t in (INT, BIGINT, DOUBLE, STRING) if t != wanted))
-            return f"CAST({sub(other)} AS {wanted})"
-        if form == 2:
-            return f"COALESCE({sub(wanted)}, {sub(wanted)})"
-        if wanted == STRING:
-            return str(self.one(f"UCASE({sub(STRING)})", f"SUBSTRING({sub(STRING)}, 1, 2)"))
-        if wanted == INT and form == 3:
-            return f"LEN({sub(STRING)})"
-        operator = self.one("+", "-", "*", "/")
-        return f"({sub(wanted)} {operator} {sub(wanted)})"
-
-    def predicate(self, columns: Sequence[tuple[str, str]], depth: int = 1) -> str:
-        """A condition."""
-        form = self.draw(st.integers(0, 7 if depth else 5))
-        if self.chance(20):
-            return f"{self.expression(columns, INT, 0)} IS NOT NULL"
-
-        def sub(kind: str) -> str:
-            return self.expression(columns, kind, depth)
-
-        match form:
-            case 0:
-                return f"{sub(INT)} > {self.one(-9, -2, 0, 1)}"
-            case 1:
-                return f"{sub(STRING)} LIKE '{self.one('%', '%a%', 'a%', '_b')}'"
-            case 2:
-                return f"{sub(DOUBLE)} BETWEEN -1 AND 2"
-            case 3:
-                return f"{sub(INT)} IN (0, 1, 2)"
-            case 4:
-                return f"{sub(STRING)} IS {self.one('', 'NOT ')}NULL"
-            case 5:
-                return f"{sub(BIGINT)} <> 0"
-            case 6:
-                return f"NOT ({self.predicate(columns, depth - 1)})"
-        both = self.one("AND", "OR")
-        return f"({self.predicate(columns, depth - 1)} {both} {self.predicate(columns, depth - 1)})"
 
     # --- queries -------------------------------------------------------------------------------
 
@@ -216,7 +146,7 @@ class Maker:
         """One more persistent query."""
         streams = [r for r in self.relations if not r.is_table]
         tables = [r for r in self.relations if r.is_table and not r.windowed]
-        keyed = [s for s in streams if s.key]
+        keyed = [s for s in streams if len(s.key) == 1 and not s.windowed]
         if self.traits.cached:
             group_tables = [t for t in tables if not t.derived]
             join_tables = [t for t in tables if not t.changing]
@@ -227,11 +157,22 @@ class Maker:
         forms += [lambda: self.partition_by(self.one(*streams))]
         if keyed:
             forms += [lambda: self.two_writers(self.one(*keyed))]
-        pairs = [(s, t) for s in streams for t in join_tables if s.partitions == t.partitions]
+        plain = [s for s in streams if not s.windowed]
+        pairs = [(s, t) for s in plain for t in join_tables if s.partitions == t.partitions]
         if pairs:
             forms += [lambda: self.join(*self.one(*pairs))] * 2
         if tables:
             forms += [lambda: self.select(self.one(*tables))]
+        two = [(a, b) for a in group_tables for b in group_tables if self._may_meet(a, b)]
+        two = [(a, b) for a, b in two if len(a.key) == 1 == len(b.key)]
+        if two:
+            forms += [lambda: self.join_tables(*self.one(*two))] * 2
+        others = [(a, b) for a in streams for b in streams if self._may_meet(a, b)]
+        if others:
+            forms += [lambda: self.meet(*self.one(*others))]
+        windowed = [r for r in self.relations if r.window]
+        if windowed and not self.traits.cached:
+            forms += [lambda: self.read_windows(self.one(*windowed))] * 3
         if group_tables:
             forms += [lambda: self.group(self.one(*group_tables))] * 2
         self.one(*forms)()
@@ -251,6 +192,7 @@ class Maker:
             properties.append(f"VALUE_FORMAT='{chosen}'")
             relation = replace(relation, value_format=chosen)
         if key_format is not None:
+            relation = replace(relation, key_format=key_format)
             properties.append(f"KEY_FORMAT='{key_format}'")
         if self.chance(20):
             relation = replace(relation, partitions=self.one(1, 2))
@@ -311,7 +253,7 @@ class Maker:
             columns, value = ["1 AS C"], [("C", INT)]
         key_name = key if bare else "NK"
         shown = key if bare else f"{key} AS NK"
-        result = source.result(name, [(key_name, key_type)], value)
+        result = replace(source.result(name, [(key_name, key_type)], value), windowed=False)
         text = f"SELECT {', '.join([shown, *columns])} FROM {source.name} PARTITION BY {key}"
         self.make(result, f"{text} EMIT CHANGES", formats=_plain(value))
 
@@ -327,7 +269,7 @@ class Maker:
             on = f"l.{self.one(*same)}"
         else:
             on = self.expression(left, key_type, 1)
-        if len(table.key) > 1 or "." not in on:
+        if len(table.key) > 1 or "l." not in on:
             return self.select(stream)
         wanted = [(n, t) for n, t in left if n != on][:3] + [
             (f"r.{n}", t) for n, t in table.value[:3]
@@ -346,13 +288,94 @@ class Maker:
         self.make(result, text, formats=_plain(value))
         return None
 
+    @staticmethod
+    def _may_meet(left: Relation, right: Relation) -> bool:
+        """Whether two streams, or two tables, can be joined."""
+        plain = not (left.windowed or right.windowed)
+        return plain and left.name != right.name and left.partitions == right.partitions
+
+    def meet(self, left: Relation, right: Relation) -> None:
+        """Two streams within a time."""
+        kind = self.one("INNER", "LEFT", "FULL OUTER")
+        DRAWN["stream-stream join"] += 1
+        key_type = self.one(INT, STRING)
+        mine = [n for n, t in left.columns if t == key_type]
+        theirs = [n for n, t in right.columns if t == key_type]
+        if not mine or not theirs:
+            return self.select(left)
+        name = self.name("Q")
+        first, second = self.one(*mine), self.one(*theirs)
+        within = f"WITHIN {self.one(1, 5)} SECONDS"
+        if self.chance(60):
+            within += f" GRACE PERIOD {self.one(0, 5, 30)} SECONDS"
+        wanted = [(f"l.{n}", t) for n, t in left.columns if n != first][:2]
+        wanted += [(f"r.{n}", t) for n, t in right.columns if n != second][:2]
+        value = [(f"V{i}", t) for i, (_, t) in enumerate(wanted)]
+        columns = [f"{n} AS V{i}" for i, (n, _) in enumerate(wanted)]
+        key = "ROWKEY" if kind == "FULL OUTER" else f"l.{first}"
+        result = left.result(name, [("JK", key_type)], value)
+        text = (
+            f"SELECT {', '.join([f'{key} AS JK', *columns])} FROM {left.name} l"
+            f" {kind} JOIN {right.name} r {within} ON l.{first} = r.{second} EMIT CHANGES"
+        )
+        self.make(result, text, formats=_plain(value))
+        return None
+
+    def join_tables(self, left: Relation, right: Relation) -> None:
+        """Two tables by their keys, or the left one's column by the right one's key."""
+        key_name, key_type = left.key[0]
+        other, other_type = right.key[0]
+        foreign = [n for n, t in left.value if t == other_type]
+        name = self.name("Q")
+        if key_type == other_type and (not foreign or self.chance(50)):
+            kind = self.one("INNER", "LEFT", "FULL OUTER")
+            DRAWN["table-table join"] += 1
+            on = key_name
+        elif foreign:
+            kind = self.one("INNER", "LEFT")
+            DRAWN["foreign-key join"] += 1
+            on = self.one(*foreign)
+        else:
+            return self.select(left)
+        wanted = [(f"l.{n}", t) for n, t in left.value][:2]
+        wanted += [(f"r.{n}", t) for n, t in right.value][:2]
+        value = [(f"V{i}", t) for i, (_, t) in enumerate(wanted)]
+        columns = [f"{n} AS V{i}" for i, (n, _) in enumerate(wanted)]
+        shown = "ROWKEY" if kind == "FULL OUTER" else f"l.{key_name}"
+        result = replace(left.result(name, [("JK", key_type)], value), changing=True)
+        text = (
+            f"SELECT {', '.join([f'{shown} AS JK', *columns])} FROM {left.name} l"
+            f" {kind} JOIN {right.name} r ON l.{on} = r.{other} EMIT CHANGES"
+        )
+        self.make(result, text, formats=_plain(value))
+        return None
+
+    def read_windows(self, source: Relation) -> None:
+        """A stream or query over the topic of a windowed table."""
+        DRAWN["windowed source"] += 1
+        name = self.name("W")
+        columns = [f"{n} {t} KEY" for n, t in source.key]
+        columns += [f"{n} {t}" for n, t in source.value]
+        properties = [
+            f"KAFKA_TOPIC='{source.topic}'",
+            f"KEY_FORMAT='{source.key_format}'",
+            f"VALUE_FORMAT='{source.value_format}'",
+            f"WINDOW_TYPE='{source.window}'",
+        ]
+        if source.window_size:
+            properties.append(f"WINDOW_SIZE='{source.window_size} SECONDS'")
+        self.script.append(
+            f"CREATE STREAM {name} ({', '.join(columns)}) WITH ({', '.join(properties)});"
+        )
+        stream = replace(source, name=name, is_table=False, window="")
+        self.relations.append(stream)
+        self.one(self.select, self.partition_by, self.group)(stream)
+
     def two_writers(self, source: Relation) -> None:
         """A stream that two or three queries write."""
         DRAWN["INSERT INTO"] += 1
         name = self.name("Q")
         key_name, key_type = source.key[0]
-        if len(source.key) > 1:
-            return self.select(source)
         value = [("V0", INT), ("V1", STRING)]
         others = [
             r
@@ -371,7 +394,7 @@ class Maker:
         self.make(target, f"{body(source)} EMIT CHANGES")
         for _ in range(self.one(1, 1, 2)):
             self.script.append(f"INSERT INTO {name} {body(self.one(*others))} EMIT CHANGES;")
-        return None
+        return
 
     # --- aggregations --------------------------------------------------------------------------
 
@@ -406,7 +429,11 @@ class Maker:
             f" GROUP BY {', '.join(keys)}{having} EMIT {emit}"
         )
         result = source.result(name, key_columns, value)
-        result = replace(result, is_table=True, windowed=bool(window), changing=True)
+        result = replace(result, is_table=True, changing=True, windowed=False)
+        if window:
+            kind, size = window.split()[1], int(window.split("(")[1].split(",")[0].split()[-2])
+            size = 0 if kind == "SESSION" else size
+            result = replace(result, windowed=True, window=kind, window_size=size)
         several = self.one("JSON", "DELIMITED") if len(keys) > 1 else None
         if several is None and self.chance(20):
             several = "JSON"
@@ -436,11 +463,11 @@ class Maker:
             ("SUM({})", INT, INT),
             ("SUM({})", BIGINT, BIGINT),
             ("SUM({})", DOUBLE, DOUBLE),
-            ("AVG({})", self.one(INT, BIGINT, DOUBLE), DOUBLE),
+            *(("AVG({})", kind, DOUBLE) for kind in (INT, BIGINT, DOUBLE)),
         ]
         if source.value_format == "DELIMITED":
             # The format of the source cannot hold a state that is a structure or array.
-            forms, exact = forms[:-1], True
+            forms, exact = forms[:-3], True
         ordered: list[tuple[str, str, str]] = [
             ("COLLECT_LIST({})", INT, "ARRAY<INT>"),
             ("HISTOGRAM({})", STRING, "MAP<STRING, BIGINT>"),
