@@ -33,7 +33,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-
 def require(condition: object, reason: str) -> None:
     """Skip the test, saying why, where `condition` does not hold; fail it where CI=true.
 
