@@ -11,6 +11,7 @@ from rich.console import Console
 
 from millstream.cli.panels import Panel
 from millstream.cli.session import Ending, Session, quoted, stop_signals
+from millstream.engine.profile import Profile, ProfileStep
 from tests.unit.cli.fakes import FakeConnector, FakeDatabase, FakeMetrics, FakeQuery, FakeResult
 
 PANEL = Panel("Pages", "PAGES", "SELECT ID FROM PAGES")
@@ -81,6 +82,19 @@ def test_p_pauses_and_resumes_and_q_leaves(terminal: int, keys: bytes, executed:
     assert db.executed == executed
     assert not db.running
     assert "title" in out.getvalue()
+
+
+def test_the_view_shows_where_the_time_goes_when_asked(terminal: int) -> None:
+    busy = busy_database()
+    step = ProfileStep("Q", "where-1", 2, 1, 1, 0.5, 1.0, 4.0)
+    busy.measured.profile = Profile(0.5, 1, [step])
+    for profiled in (False, True):
+        db = Typing(busy.results, busy.measured)
+        db.person, db.keys = terminal, b"q"
+        out = io.StringIO()
+        console = Console(file=out, force_terminal=True, width=80, height=24)
+        Session(db, "x", [PANEL], Ending(), profiled=profiled).run_in_terminal(console)
+        assert ("Q: where-1" in out.getvalue()) is profiled
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
