@@ -262,14 +262,14 @@ class SqliteCommit(Reader):
         """Write a catalogue entry (anything JSON can hold)."""
         entries = self._current().entries
         entries[kind] = {**entries.get(kind, {}), entry_id: _to_json(content)}
-        self._pending.entries.add((kind, entry_id))
+        self._pending.touched.entries.add((kind, entry_id))
 
     def delete_entry(self, kind: str, entry_id: int) -> None:
         """Remove a catalogue entry."""
         entries = self._current().entries
         if entry_id in entries.get(kind, ()):
             entries[kind] = {i: text for i, text in entries[kind].items() if i != entry_id}
-            self._pending.entries.add((kind, entry_id))
+            self._pending.touched.entries.add((kind, entry_id))
 
     def _current(self) -> Image:
         if not self._open:

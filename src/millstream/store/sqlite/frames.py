@@ -49,7 +49,8 @@ class PartContent(msgspec.Struct, array_like=True, frozen=True):
 
 class FrameContent(msgspec.Struct, array_like=True, frozen=True):
     """All that a small commit changed: counters, ends of topics (records, offsets), positions
-    (owner, topic, ordinal), states' small values (store, JSON), records and rows of state."""
+    (owner, topic, ordinal), states' small values (store, JSON), records and rows of state, the
+    catalogue's entries (kind, id, JSON or None where it is gone)."""
 
     counters: dict[str, int]
     ends: list[tuple[int, int, list[int]]]
@@ -57,6 +58,7 @@ class FrameContent(msgspec.Struct, array_like=True, frozen=True):
     metas: list[tuple[int, str]]
     runs: list[RunContent]
     parts: list[PartContent]
+    entries: list[tuple[str, int, str | None]] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -147,6 +149,7 @@ class Touched:
     logs: set[int] = field(default_factory=set)
     positions: set[tuple[str, int]] = field(default_factory=set)
     metas: set[int] = field(default_factory=set)
+    entries: set[tuple[str, int]] = field(default_factory=set)
 
     def add(self, other: Touched) -> None:
         """Take over another's keys."""
@@ -154,6 +157,7 @@ class Touched:
         self.logs |= other.logs
         self.positions |= other.positions
         self.metas |= other.metas
+        self.entries |= other.entries
 
 
 class Frames:

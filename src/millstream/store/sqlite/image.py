@@ -183,6 +183,12 @@ def _apply(image: Image, number: int, body: bytes) -> None:
     for store, meta in content.metas:
         image.metas[store] = meta
         frames.touched.metas.add(store)
+    for kind, entry, text in content.entries:
+        if text is None:
+            image.entries.get(kind, {}).pop(entry, None)
+        else:
+            image.entries.setdefault(kind, {})[entry] = text
+        frames.touched.entries.add((kind, entry))
     for run in content.runs:
         frames.add_run(run.topic, FrameRun(run.base, run.count, content=run, layouts=image.layouts))
     for part in content.parts:

@@ -57,7 +57,6 @@ class Pending:
     touched: Touched = field(default_factory=Touched)
     topics: set[int] = field(default_factory=set)
     stores: set[int] = field(default_factory=set)
-    entries: set[tuple[str, int]] = field(default_factory=set)
     layouts: list[int] = field(default_factory=list)
     shapes: list[int] = field(default_factory=list)
     runs: dict[int, list[PendingRun]] = field(default_factory=dict)
@@ -95,6 +94,7 @@ class Pending:
             or touched.logs
             or touched.positions
             or touched.metas
+            or touched.entries
             or self.runs
             or self.parts
             or self.is_structural
@@ -102,8 +102,8 @@ class Pending:
 
     @property
     def is_structural(self) -> bool:
-        """Whether topics, stores, entries, layouts or schemas came or went."""
-        return bool(self.topics or self.stores or self.entries or self.layouts or self.shapes)
+        """Whether topics, stores, layouts or schemas came or went."""
+        return bool(self.topics or self.stores or self.layouts or self.shapes)
 
     @property
     def is_small(self) -> bool:

@@ -77,7 +77,7 @@ class Reader:
         return dict(self._current().positions.get(owner, ()))
 
     def state(self, store: StoreId) -> Iterator[StatePart]:
-        """All parts of a state store, oldest first."""
+        """All parts of a state store, oldest first, those of merged frames page by page."""
         store_id = self._current().stores.get(store)
         if store_id is not None:
             yield from self._parts(store_id)

@@ -91,7 +91,7 @@ def write_tables(connection: Connection, image: Image, pending: Pending) -> list
     _write_topics(connection, image, pending.topics | touched.logs)
     _write_stores(connection, image, pending.stores | touched.metas)
     _write_layouts(connection, image, pending)
-    _write_entries(connection, image, pending)
+    _write_entries(connection, image, touched.entries)
     _write_positions(connection, image, touched.positions)
     runs = {topic: list(framed) for topic, framed in frames.all_runs()}
     parts = {store: list(framed) for store, framed in frames.all_parts()}
@@ -120,6 +120,7 @@ def _frame(image: Image, pending: Pending) -> FrameContent:
         ends=[(t, image.logs[t].records, list(image.logs[t].offsets)) for t in touched.logs],
         positions=[(o, t, image.positions[o][t]) for o, t in touched.positions],
         metas=[(s, image.metas[s]) for s in touched.metas],
+        entries=[(k, e, image.entries.get(k, {}).get(e)) for k, e in touched.entries],
         runs=[
             RunContent(topic, r.base, len(r.records), r.head, bytes(r.body))
             for topic, runs in pending.runs.items()
@@ -199,8 +200,8 @@ def _write_layouts(connection: Connection, image: Image, pending: Pending) -> No
         )
 
 
-def _write_entries(connection: Connection, image: Image, pending: Pending) -> None:
-    for kind, entry in pending.entries:
+def _write_entries(connection: Connection, image: Image, entries: set[tuple[str, int]]) -> None:
+    for kind, entry in entries:
         content = image.entries.get(kind, {}).get(entry)
         if content is None:
             connection.run("DELETE FROM entry WHERE kind = ? AND id = ?", (kind, entry))
@@ -334,7 +335,8 @@ def _write_parts(
     framed: dict[int, list[FramePart]],
     own: dict[int, list[PendingPart]],
 ) -> None:
-    """Write rows of state, those of frames as one part a page where they can be merged."""
+    """Write rows of state, those of frames as one part a page, in the pages' order, where
+    they can be merged."""
     stores = set(image.stores.values())
     for store, parts in framed.items():
         if store not in stores:
@@ -342,7 +344,7 @@ def _write_parts(
         pages: dict[int, list[pa.RecordBatch]] = {}
         for part in parts:
             pages.setdefault(part.page, []).append(part.rows)
-        for page, batches in pages.items():
+        for page, batches in sorted(pages.items()):
             for rows in _join_rows(batches):
                 shape = image.find_shape(rows.schema)
                 form, body = encode_rows(rows, shape > 0)

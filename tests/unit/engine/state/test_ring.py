@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,7 +13,8 @@ from hypothesis import strategies as st
 
 from millstream.engine.state import ring as module
 from millstream.engine.state.ring import RING_PAGES, Ring
-from millstream.store.interfaces import StoreId
+from millstream.store.interfaces import Commit, StoreId, View
+from millstream.store.open import open_store
 from tests.unit.engine.fakes import FakeStore
 
 STORE = StoreId(1, "state", "hash")
@@ -19,11 +23,15 @@ STORE = StoreId(1, "state", "hash")
 class Table:
     """Values by slot, kept in a ring."""
 
-    def __init__(self, store: FakeStore, base: int = 0) -> None:
+    def __init__(self, store: FakeStore | View, base: int = 0) -> None:
         self.values: dict[int, int] = {}
         self.slots = 0
         self._store = store
         self._ring = Ring(STORE, base)
+
+    def write_into(self, commit: Commit) -> None:
+        """Write into another commit from now on."""
+        self._store = commit
 
     def load(self) -> None:
         """Read what the store has."""
@@ -114,3 +122,32 @@ def test_reloads_in_between_do_not_let_the_journal_grow() -> None:
         table.load()
         table.set([value % 64], value)
     assert len(store.parts[STORE]) < 60
+
+
+def test_a_file_of_small_commits_reads_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("millstream.store.sqlite.write.MERGE_FRAMES", 7)
+    monkeypatch.setattr(module, "_FEWEST_ROWS", 64)
+    monkeypatch.setattr(module, "_MOST_PARTS", 64)
+    rng = np.random.default_rng(1)
+    path = str(tmp_path / "ring.db")
+    expected: dict[int, int] = {}
+    for _ in range(25):
+        with closing(open_store(path)) as store:
+            with store.view() as view:
+                table = Table(view)
+                table.load()
+            assert table.values == expected
+            for _ in range(int(rng.integers(1, 20))):
+                old = rng.integers(0, max(1, len(expected)), int(rng.integers(0, 6)))
+                new = np.arange(len(expected), len(expected) + int(rng.integers(0, 4)))
+                slots = np.unique(np.concatenate([old, new])).tolist()
+                if not slots:
+                    continue
+                value = int(rng.integers(0, 1000))
+                with store.begin() as commit:
+                    table.write_into(commit)
+                    table.set(slots, value)
+                    commit.commit()
+                expected |= dict.fromkeys(slots, value)

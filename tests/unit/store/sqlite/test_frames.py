@@ -190,9 +190,31 @@ def test_what_was_dropped_is_deleted_bit_by_bit(path: str, monkeypatch: pytest.M
     store = open_store(path)
     for number in range(5):
         with store.begin() as commit:
-            commit.put_entry("source", number, {})
+            commit.create_topic(f"t{number}", 1)
             commit.commit()
         counts.append((count(path, "run"), count(path, "part")))
     store.close()
     assert counts == [(2, 2), (1, 2), (0, 2), (0, 1), (0, 1), (0, 1)]
     assert count(path, "trash") == 0
+
+
+def test_entries_go_through_frames(path: str) -> None:
+    store = begin(path)
+    for step in range(3):
+        with store.begin() as commit:
+            commit.put_entry("query", 1, {"step": step})
+            commit.put_entry("query", 2 + step, {})
+            commit.delete_entry("query", 1 + step)
+            commit.commit()
+    assert count(path, "frame") == 3
+    for _ in range(2):
+        store.close()
+        store = open_store(path)
+        with store.view() as view:
+            assert view.entries("query") == {1: {"step": 2}, 4: {}}
+        with store.begin() as commit:
+            commit.create_topic(f"t{commit.next_seq()}", 1)
+            commit.allocate_seq(1)
+            commit.commit()
+        assert count(path, "frame") == 0
+    store.close()
