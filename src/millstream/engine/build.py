@@ -306,9 +306,11 @@ class Builder:
         self.partitions = partitions
         self.key_format = key_format
         self.reads: list[nodes.ReadSource] = []
+        self.stores: list[StoreId] = []
+        self.tables: list[tuple[nodes.ReadSource, TableState]] = []
         self.meters = QueryMeters()
         self._steps = 0
-        self._stores: Counter[str] = Counter()
+        self._kinds: Counter[str] = Counter()
 
     def build(self, node: nodes.Node) -> Stage:
         """The stage of a node and of all below it."""
@@ -359,8 +361,10 @@ class Builder:
         """Names state by what it is for: a step without state before it does not change the name,
         so that another version of the query finds it."""
         kind = name.rpartition("-")[0]
-        self._stores[kind] += 1
-        return StoreId(self.query_id, f"{kind}-{self._stores[kind]}", schema_hash(*types))
+        self._kinds[kind] += 1
+        store = StoreId(self.query_id, f"{kind}-{self._kinds[kind]}", schema_hash(*types))
+        self.stores.append(store)
+        return store
 
     def _key_encoder(self, key: Sequence[t.Column]) -> Encoder:
         """The bytes of a key, by which it is placed and ordered; JSON where the format of the
@@ -393,6 +397,7 @@ class Builder:
             name = self._name("table")
             types = [f"{c.name} {c.type}" for c in node.schema.columns]
             state = TableState(name, node.schema, self._store(name, *types))
+            self.tables.append((node, state))
             shown = f"{name}: {shown}"
         return ReadStage(index, node, state, self.meters.step(shown, node))
 

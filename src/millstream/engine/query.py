@@ -61,6 +61,10 @@ class Query:
         self.stage = builder.build(self.plan.root)
         self.meters: QueryMeters = builder.meters
         self.reads: list[ReadSource] = builder.reads
+        self.stores = builder.stores
+        """Where its state is kept."""
+        self.tables = builder.tables
+        """The tables whose rows it keeps as they are read."""
         self.sink = None if self.plan.sink is None else SinkWriter(self.plan.sink, number)
 
     @property

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from millstream.catalog.model import Source
 from millstream.database.outcome import Outcome
 from millstream.database.statements import (
+    alter,
     connectors,
     create_as,
-    create_source,
     describe,
     drop,
     explain,
     insert_values,
     print_topic,
     queries,
+    replace,
     select,
     session,
     show,
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
 Handler = Callable[["Database", Any, Parsed], Outcome]
 
 _HANDLERS: dict[type[ast.Statement], Handler] = {
-    ast.CreateSource: create_source.handle,
-    ast.CreateAsSelect: create_as.create_as,
+    ast.CreateSource: replace.source,
+    ast.CreateAsSelect: replace.query,
+    ast.AlterSource: alter.handle,
     ast.InsertIntoSelect: create_as.insert_into,
     ast.InsertValues: insert_values.handle,
     ast.DropSource: drop.handle,
@@ -71,7 +74,6 @@ _READING = (
 """Statements that leave the database as it is."""
 
 _NAMES: dict[type[ast.Statement], str] = {
-    ast.AlterSource: "ALTER",
     ast.AssertTopic: "ASSERT TOPIC",
     ast.AssertSchema: "ASSERT SCHEMA",
     ast.AssertValues: "ASSERT VALUES",
@@ -102,12 +104,23 @@ def handle(database: Database, parsed: Parsed, *, skip_existing: bool = False) -
 def _made_before(database: Database, parsed: Parsed) -> bool:
     catalog = database.catalog
     match parsed.statement:
-        case ast.CreateSource(name=name) | ast.CreateAsSelect(name=name):
-            source = catalog.sources.get(name)
-            return source is not None and source.statement == parsed.text
+        case ast.CreateSource() | ast.CreateAsSelect() | ast.AlterSource():
+            return _made_source(catalog.sources.get(parsed.statement.name), parsed)
         case ast.InsertIntoSelect():
             return any(q.statement == parsed.text for q in catalog.queries.values())
         case ast.CreateConnector(name=name):
             connector = catalog.connectors.get(name)
             return connector is not None and connector.statement == parsed.text
     return False
+
+
+def _made_source(source: Source | None, parsed: Parsed) -> bool:
+    """Whether a statement made a stream or table, or an earlier version of it, or changed it.
+
+    One that is to replace whatever is there counts only while it is the last one."""
+    if source is None:
+        return False
+    if source.statement == parsed.text:
+        return True
+    replaces = getattr(parsed.statement, "or_replace", False)
+    return not replaces and parsed.text in source.history

@@ -11,7 +11,6 @@ from millstream.engine.profile import Meter
 from millstream.engine.query import Query
 from millstream.plan import nodes
 from millstream.plan.explain import node_lines, plan_lines, sink_line
-from millstream.sql.script import parse_statement
 
 if TYPE_CHECKING:
     from millstream.database.database import Database
@@ -32,7 +31,7 @@ def analyze(database: Database, info: QueryInfo, statement: str) -> Outcome:
             rows = list(_rows(list(_measured(query, readers)), query))
             told = f"{info.id} is {info.state}; this is what it has done since it was loaded"
             return Outcome(statement, told, Table(COLUMNS, rows))
-    plan = database.plan_of(parse_statement(info.statement), info.properties)
+    plan = database.plan_of_query(info)
     nothing = (None,) * (len(COLUMNS) - 1)
     rows = [(line, *nothing) for line in plan_lines(plan.root, plan.sink)]
     if database.store.read_only and info.state == "RUNNING":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from millstream.catalog.catalog import Catalog
@@ -11,7 +12,7 @@ from millstream.database.outcome import Outcome
 from millstream.database.statements.create_source import already_exists
 from millstream.engine.query import Query
 from millstream.engine.scheduler import start_progress
-from millstream.errors import NotSupportedYetError, SemanticError
+from millstream.errors import SemanticError
 from millstream.plan.nodes import QueryPlan, Sink
 from millstream.plan.properties import INSERT, Properties
 from millstream.sql import ast
@@ -26,8 +27,6 @@ _PREFIX = {ast.SourceKind.STREAM: "CSAS", ast.SourceKind.TABLE: "CTAS"}
 
 def create_as(database: Database, statement: ast.CreateAsSelect, parsed: Parsed) -> Outcome:
     """Make a stream or table of a query's results, and start the query."""
-    if statement.or_replace:
-        raise NotSupportedYetError("CREATE OR REPLACE", statement.position)
     existing = database.catalog.sources.get(statement.name)
     if existing is not None:
         if statement.if_not_exists:
@@ -37,17 +36,32 @@ def create_as(database: Database, statement: ast.CreateAsSelect, parsed: Parsed)
     plan = database.plan_of(statement, session)
     assert plan.sink is not None
     with database.change() as (commit, catalog):
-        number = commit.allocate_id("query")
-        query_id = f"{_PREFIX[statement.kind]}_{statement.name}_{number - 1}"
-        source = _sink_source(database, commit, plan.sink, query_id, parsed)
-        catalog.sources[source.name] = source
-        save_source(commit, source)
-        query = _register(database, commit, catalog, plan, number, query_id, parsed, session)
+        source = _sink_source(database, commit, plan.sink, parsed)
+        query = start(database, commit, catalog, source, plan, parsed, session)
     database.engine.add(query)
+    assert query.info is not None
     return Outcome(
         parsed.text,
-        f"{statement.kind.value.lower()} {statement.name} created, query {query_id} started",
+        f"{statement.kind.value.lower()} {statement.name} created, query {query.info.id} started",
     )
+
+
+def start(
+    database: Database,
+    commit: Commit,
+    catalog: Catalog,
+    source: Source,
+    plan: QueryPlan,
+    parsed: Parsed,
+    session: dict[str, str],
+) -> Query:
+    """Write a stream or table and a new query that makes it, to be added when that is done."""
+    number = commit.allocate_id("query")
+    query_id = f"{_PREFIX[source.kind]}_{source.name}_{number - 1}"
+    source = replace(source, query_id=query_id)
+    catalog.sources[source.name] = source
+    save_source(commit, source)
+    return _register(database, commit, catalog, plan, number, query_id, parsed, session)
 
 
 def insert_into(database: Database, statement: ast.InsertIntoSelect, parsed: Parsed) -> Outcome:
@@ -96,9 +110,7 @@ def _register(
     return query
 
 
-def _sink_source(
-    database: Database, commit: Commit, sink: Sink, query_id: str, parsed: Parsed
-) -> Source:
+def _sink_source(database: Database, commit: Commit, sink: Sink, parsed: Parsed) -> Source:
     topic = commit.topic(sink.topic)
     if topic is None:
         topic = database.make_topic(
@@ -121,6 +133,5 @@ def _sink_source(
         window=sink.window,
         timestamp=sink.timestamp,
         wrap_setting=sink.wrap_setting,
-        query_id=query_id,
         statement=parsed.text,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from millstream.catalog.model import Source
 from millstream.catalog.persistence import save_source
 from millstream.database.outcome import Outcome
-from millstream.errors import NotSupportedYetError, SemanticError
+from millstream.errors import SemanticError
 from millstream.plan.sources import Declaration, declare
 from millstream.sql import ast
 from millstream.sql.script import Parsed
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 def handle(database: Database, statement: ast.CreateSource, parsed: Parsed) -> Outcome:
     """Declare a stream or table; its topic is made where it does not exist yet."""
     word = statement.kind.value.lower()
-    if statement.or_replace:
-        raise NotSupportedYetError("CREATE OR REPLACE", statement.position)
     existing = database.catalog.sources.get(statement.name)
     if existing is not None:
         if statement.if_not_exists:
@@ -78,6 +76,14 @@ def _topic(
             retention_ms=declaration.retention_ms,
             cleanup_policy=declaration.cleanup_policy or "delete",
         )
+    check_partitions(database, declaration, statement)
+    return existing
+
+
+def check_partitions(
+    database: Database, declaration: Declaration, statement: ast.CreateSource
+) -> None:
+    """SemanticError where PARTITIONS is not what the existing topic has."""
     known = database.partitions_of(declaration.topic)
     if declaration.partitions is not None and declaration.partitions != known:
         raise SemanticError(
@@ -86,4 +92,3 @@ def _topic(
             statement.position,
             hint="Leave PARTITIONS out to use the topic as it is.",
         )
-    return existing

@@ -69,7 +69,8 @@ def _extended(database: Database, source: Source) -> list[tuple[Any, ...]]:
         "written by": ", ".join(q.id for q in database.catalog.writers(source.name)),
         "statement": " ".join(source.statement.split()),
     }
-    return [(f"({name})", value, "") for name, value in facts.items() if value]
+    rows = [(f"({name})", value, "") for name, value in facts.items() if value]
+    return rows + [("(history)", " ".join(text.split()), "") for text in reversed(source.history)]
 
 
 def _count(number: int, what: str) -> str:

@@ -12,7 +12,7 @@ from millstream.plan.analyse import Analyser, Purpose
 from millstream.plan.explain import plan_lines
 from millstream.plan.nodes import Node
 from millstream.sql import ast
-from millstream.sql.script import Parsed, parse_statement
+from millstream.sql.script import Parsed
 
 if TYPE_CHECKING:
     from millstream.database.database import Database
@@ -32,7 +32,7 @@ def handle(database: Database, statement: ast.Explain, parsed: Parsed) -> Outcom
             )
         if statement.analyze:
             return analyze(database, info, parsed.text)
-        plan = database.plan_of(parse_statement(info.statement), info.properties)
+        plan = database.plan_of_query(info)
         rows = [(line,) for line in plan_lines(plan.root, plan.sink)]
         return Outcome(parsed.text, f"{info.id} is {info.state}", Table(("plan",), list(rows)))
     assert statement.statement is not None
