@@ -166,7 +166,7 @@ class Maker(Expressions):
         two = [(a, b) for a in group_tables for b in group_tables if self._may_meet(a, b)]
         two = [(a, b) for a, b in two if len(a.key) == 1 == len(b.key)]
         if two:
-            forms += [lambda: self.join_tables(*self.one(*two))] * 2
+            forms += [lambda: self.join_tables(*self.one(*two))] * 5
         others = [(a, b) for a in streams for b in streams if self._may_meet(a, b)]
         if others:
             forms += [lambda: self.meet(*self.one(*others))]
@@ -536,12 +536,14 @@ def programs(draw: Draw, traits: Traits | None = None) -> Program:
         topic = draw(topics())
         shared = bool(number) and maker.chance(15)
         topic = inputs[0] if shared else replace(topic, name=f"in{number}")
+        if inputs and maker.chance(60):
+            topic = replace(topic, key_type=inputs[0].key_type)
         if shared:
             DRAWN["two sources of one topic"] += 1
         inputs.append(topic)
         DRAWN[f"{topic.value_format} values"] += 1
         maker.relations.append(maker.source(number, topic))
-    for _ in range(maker.one(*range(1, maker.traits.max_queries + 1))):
+    for _ in range(maker.one(1, 2, 3, 4, maker.traits.max_queries)):
         maker.query()
     distinct = list(dict.fromkeys(inputs))
     found = draw(records(distinct, maker.traits.max_records, maker.traits.harsh_doubles))
