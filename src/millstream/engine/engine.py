@@ -20,10 +20,11 @@ from millstream.engine.scheduler import (
     QueryFailedError,
     Round,
     load_progress,
+    passed_by_others,
 )
 from millstream.engine.source_rows import SourceReader
 from millstream.engine.topology import Topology
-from millstream.store.interfaces import Commit, Store
+from millstream.store.interfaces import Commit, Store, View
 
 DEFAULT_MAX_ROWS = 50_000
 
@@ -64,6 +65,7 @@ class Engine:
         self._progress: dict[int, Progress] = {}
         self._readers: dict[Reading, SourceReader] = {}
         self._topology = Topology(())
+        self._passed: dict[int, int] = {}
         self._runs = RunCache()
         self._arrivals = Arrivals()
         self._pace = Pace(max_rows)
@@ -81,22 +83,23 @@ class Engine:
             query.load(view)
             self._progress[query.number] = load_progress(query, view)
             self.queries[query.number] = query
-            self._arrange()
+            self._arrange(view)
 
     def remove(self, number: int) -> None:
         """Take a query out; nothing stored is touched."""
-        with self.lock:
+        with self.lock, self.store.view() as view:
             self._take_out(number)
             self._progress.pop(number, None)
-            self._arrange()
+            self._arrange(view)
 
     def _take_out(self, number: int) -> None:
         query = self.queries.pop(number, None)
         if query is not None:
             self.meters.end(query.meters)
 
-    def _arrange(self) -> None:
+    def _arrange(self, view: View) -> None:
         self._topology = Topology(self.queries.values())
+        self._passed = passed_by_others(view, self.queries)
         self._readers = {}
         needed: dict[Reading, frozenset[str]] = {}
         sources: dict[Reading, Source] = {}
@@ -154,6 +157,7 @@ class Engine:
                 self._readers,
                 self._runs,
                 self._arrivals,
+                self._passed,
                 ahead,
                 self._pace,
                 self.max_rows,
@@ -215,8 +219,8 @@ class Engine:
                 query.load(view)
                 queries[query.number] = query
                 progress[query.number] = load_progress(query, view)
-        self.queries, self._progress = queries, progress
-        self._arrange()
+            self.queries, self._progress = queries, progress
+            self._arrange(view)
         self._spoilt = False
 
     def idle(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,6 +62,7 @@ class Round:
         readers: dict[Reading, SourceReader],
         runs: RunCache,
         arrivals: Arrivals,
+        passed: Mapping[int, int],
         ahead: Ahead,
         pace: Pace,
         max_rows: int,
@@ -73,6 +75,7 @@ class Round:
         self.readers = readers
         self.runs = runs
         self.arrivals = arrivals
+        self.passed = passed
         self.ahead = ahead
         self.pace = pace
         self.max_rows = max_rows
@@ -271,6 +274,7 @@ class Round:
         if pieces:
             readers = (self.after[q.number].frontier for q in self.topology.readers(topic_id))
             passed = max(readers, default=-1)
+            passed = max(passed, self.passed.get(topic_id, -1))
             began_s = time.perf_counter()
             self.arrivals.append(self.commit, topic_id, pieces, passed)
             self._count_appended(pieces, time.perf_counter() - began_s)
@@ -305,6 +309,16 @@ def load_progress(query: Query, view: View) -> Progress:
     return Progress(positions, frontier)
 
 
+def passed_by_others(view: View, running: Collection[int]) -> dict[int, int]:
+    """Per topic, how far those of its readers have come that do not run, such as paused ones."""
+    passed: dict[int, int] = {}
+    for number, entry in view.entries(FRONTIER).items():
+        if number not in running:
+            for topic_id in view.positions(_owner(number)):
+                passed[topic_id] = max(passed.get(topic_id, -1), entry["seq"])
+    return passed
+
+
 def start_progress(query: Query, commit: Commit, *, earliest: bool) -> None:
     """Write where a new query begins to read: at the first record, or behind the last."""
     for topic_id in query.topic_ids:
@@ -315,5 +329,9 @@ def start_progress(query: Query, commit: Commit, *, earliest: bool) -> None:
 def drop_progress(number: int, commit: Commit) -> None:
     """Forget where a query stood, and its state."""
     commit.drop_state(number)
-    commit.drop_positions(f"query-{number}")
+    commit.drop_positions(_owner(number))
     commit.delete_entry(FRONTIER, number)
+
+
+def _owner(number: int) -> str:
+    return f"query-{number}"
