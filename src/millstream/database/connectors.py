@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from millstream.connect.registry import find_class
 from millstream.connect.runtime import ConnectorState, SourceRunner, owner_of, trace_sentence
 from millstream.connect.sink_worker import SinkWorker
 from millstream.database.records import append_outside
+from millstream.database.topics import check_topic, check_writable
 from millstream.engine.engine import Feed
 from millstream.engine.operators.base import Note
 from millstream.engine.scheduler import LoggedNote
@@ -22,6 +24,7 @@ from millstream.errors import MillstreamError
 from millstream.serde.base import RawPart
 from millstream.store.interfaces import Commit, Store
 
+_log = logging.getLogger(__name__)
 POSITION = "connector_position"
 """The kind of catalogue entry that holds a source connector's position."""
 
@@ -96,7 +99,9 @@ class ConnectorHost:
         self._running[info.name] = running
         try:
             made = self._make(info, position or {})
-        except MillstreamError as error:
+        except Exception as error:
+            if not isinstance(error, MillstreamError):
+                _log.exception("connector %s could not be made", info.name)
             running.problem = trace_sentence(error)
             self.save_states()
             return running
@@ -113,7 +118,17 @@ class ConnectorHost:
 
     def _make(self, info: ConnectorInfo, position: dict[str, Any]) -> Source | Sink:
         cls = find_class(info.options["connector.class"])
-        return cls.create(info.name, info.options, position, self._clock)
+        made = cls.create(info.name, info.options, position, self._clock)
+        if info.direction == "SOURCE":
+            source = cast(Source, made)
+            try:
+                for topic in source.topics():
+                    check_topic(topic)
+                    check_writable(topic)
+            except MillstreamError:
+                source.close()
+                raise
+        return made
 
     def _make_topics(self, info: ConnectorInfo, source: Source) -> None:
         def write(commit: Commit) -> None:

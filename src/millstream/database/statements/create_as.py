@@ -10,6 +10,7 @@ from millstream.catalog.model import QueryInfo, Source
 from millstream.catalog.persistence import save_query, save_source
 from millstream.database.outcome import Outcome
 from millstream.database.statements.create_source import already_exists
+from millstream.database.topics import check_writable
 from millstream.engine.query import Query
 from millstream.engine.scheduler import start_progress
 from millstream.errors import SemanticError
@@ -35,6 +36,7 @@ def create_as(database: Database, statement: ast.CreateAsSelect, parsed: Parsed)
     session = database.session()
     plan = database.plan_of(statement, session)
     assert plan.sink is not None
+    check_writable(plan.sink.topic)
     with database.change() as (commit, catalog):
         source = _sink_source(database, commit, plan.sink, parsed)
         query = start(database, commit, catalog, source, plan, parsed, session)
@@ -57,7 +59,7 @@ def start(
 ) -> Query:
     """Write a stream or table and a new query that makes it, to be added when that is done."""
     number = commit.allocate_id("query")
-    query_id = f"{_PREFIX[source.kind]}_{source.name}_{number - 1}"
+    query_id = f"{_PREFIX[source.kind]}_{source.name.upper()}_{number - 1}"
     source = replace(source, query_id=query_id)
     catalog.sources[source.name] = source
     save_source(commit, source)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from millstream.catalog.model import Source
 from millstream.catalog.persistence import save_source
 from millstream.database.outcome import Outcome
+from millstream.database.processing_log import TOPIC as LOG_TOPIC
 from millstream.errors import SemanticError
 from millstream.plan.sources import Declaration, declare
 from millstream.sql import ast
@@ -40,7 +41,7 @@ def handle(database: Database, statement: ast.CreateSource, parsed: Parsed) -> O
             window=declaration.window,
             timestamp=declaration.timestamp,
             wrap_setting=declaration.wrap_setting,
-            read_only=statement.read_only,
+            read_only=statement.read_only or declaration.topic == LOG_TOPIC,
             statement=parsed.text,
         )
         catalog.sources[source.name] = source

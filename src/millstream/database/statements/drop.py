@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from millstream.catalog.catalog import Catalog, did_you_mean
 from millstream.catalog.model import Source
 from millstream.database.outcome import Outcome
+from millstream.database.processing_log import STREAM as LOG_STREAM
+from millstream.engine.noted import NOTED
 from millstream.engine.scheduler import drop_progress
 from millstream.errors import SemanticError
 from millstream.sql import ast
@@ -38,6 +40,7 @@ def handle(database: Database, statement: ast.DropSource, parsed: Parsed) -> Out
             number = _end_query(commit, catalog, source)
             catalog.sources.pop(source.name)
             commit.delete_entry("source", source.id)
+            commit.delete_entry(NOTED, source.id)
             if statement.delete_topic and commit.topic(source.topic) is not None:
                 commit.drop_topic(source.topic_id)
         if number is not None:
@@ -55,6 +58,8 @@ def _check(database: Database, source: Source, statement: ast.DropSource) -> Non
             statement.position,
             hint=f"Write DROP {source.kind.value} {source.name}.",
         )
+    if source.name == LOG_STREAM:
+        raise SemanticError(f"{LOG_STREAM} is part of every database", statement.position)
     if source.read_only and statement.delete_topic:
         raise SemanticError(
             f"{source.name} is read-only: its topic cannot be deleted",
