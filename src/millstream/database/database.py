@@ -20,6 +20,7 @@ from millstream.database.connectors import POSITION, ConnectorHost, Running, sta
 from millstream.database.loop import EngineLoop
 from millstream.database.metrics import Metrics, RateMeter, measure
 from millstream.database.outcome import Outcome
+from millstream.database.topics import check_topic
 from millstream.engine.engine import DEFAULT_MAX_ROWS, Engine
 from millstream.engine.query import Query
 from millstream.engine.scheduler import LoggedNote
@@ -54,6 +55,7 @@ class Database:
         self.variables: dict[str, str] = {}
         self.row_wise = row_wise
         self.log_lines = 0
+        self._log = processing_log.ProcessingLog(self.clock)
         self.engine = Engine(
             store,
             self.clock,
@@ -336,7 +338,8 @@ class Database:
         return None if found is None else found.partitions
 
     def make_topic(self, commit: Commit, name: str, partitions: int, **settings: Any) -> Topic:
-        """Make a topic within a commit."""
+        """Make a topic within a commit; SemanticError where it cannot be."""
+        check_topic(name, partitions)
         return commit.create_topic(name, partitions, **settings)
 
     def plan_of(self, statement: ast.Statement, session: dict[str, str]) -> QueryPlan:
@@ -374,8 +377,11 @@ class Database:
     def log(self, commit: Commit, notes: Any) -> None:
         """Write notes into the processing log."""
         found: list[LoggedNote] = list(notes)
+        if not found:
+            return
         self.log_lines += sum(n.note.count for n in found)
-        processing_log.write_log(commit, found, self.clock)
+        readers = processing_log.log_readers(self.engine.queries.values())
+        self._log.write(commit, found, readers)
 
     def _make_again(self, old: Query) -> Query:
         assert old.info is not None

@@ -9,6 +9,7 @@ from time import perf_counter
 from millstream.catalog.model import Source
 from millstream.clock import Clock
 from millstream.engine.arrival import Arrivals
+from millstream.engine.noted import Noted
 from millstream.engine.pace import Pace
 from millstream.engine.profile import EngineMeters, Profile
 from millstream.engine.query import Query, Reading
@@ -68,6 +69,8 @@ class Engine:
         self._passed: dict[int, int] = {}
         self._runs = RunCache()
         self._arrivals = Arrivals()
+        with store.view() as view:
+            self._noted = Noted.load(view)
         self._pace = Pace(max_rows)
         self._spoilt = False
         self._read_ahead = ReadAhead(store, max_rows)
@@ -162,6 +165,7 @@ class Engine:
                 self._pace,
                 self.max_rows,
                 meters,
+                self._noted.copy(),
             )
             moved = work.run(self._read_ahead)
             if not moved and not fed:
@@ -178,6 +182,7 @@ class Engine:
             meters.commit.add(0, 0, perf_counter() - began_s)
         self._runs.committed()
         self._progress = work.after
+        self._noted = work.noted
         self.rows_total += fed
         self.announce()
         return True

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from millstream.catalog.model import Source
 from millstream.engine.arrival import Arrivals
-from millstream.engine.operators.base import Note
+from millstream.engine.noted import Noted, located
+from millstream.engine.operators.base import MOST_NOTES, Note
 from millstream.engine.pace import Pace
 from millstream.engine.profile import EngineMeters
 from millstream.engine.query import Query, Reading
@@ -67,6 +68,7 @@ class Round:
         pace: Pace,
         max_rows: int,
         meters: EngineMeters,
+        noted: Noted,
     ) -> None:
         self.commit = commit
         self.topology = topology
@@ -80,6 +82,7 @@ class Round:
         self.pace = pace
         self.max_rows = max_rows
         self.meters = meters
+        self.noted = noted
         self.rows = 0
         self.notes: list[LoggedNote] = []
         self._horizon = commit.next_seq() - 1
@@ -235,8 +238,7 @@ class Round:
                 records = query.records(batch, notes, topic.partitions)
         except Exception as error:
             raise QueryFailedError(query, error) from error
-        query_id = "" if query.info is None else query.info.id
-        self.notes += [LoggedNote(query_id, n) for n in notes]
+        self._note(query, self._located(query, notes, taken))
         self.rows += sum(len(r) for r in rows.values())
         if records is not None and topic is not None:
             self._pending.setdefault(topic.id, []).append(records)
@@ -246,8 +248,7 @@ class Round:
         found = self._decoded.get(key)
         if found is None:
             found = self._read_rows(query, source, ordinal, records)
-            query_id = "" if query.info is None else query.info.id
-            self.notes += [LoggedNote(query_id, n) for n in found.notes]
+            self._note(query, self.noted.fresh(source, ordinal, len(records), found.notes))
             self._decoded[key] = found
         meter = query.meters.decoded(source.id, source.name)
         meter.add(len(records), len(found), found.seconds)
@@ -268,6 +269,21 @@ class Round:
             raise QueryFailedError(query, error) from error
         meters.decode.add(len(records), len(rows), rows.seconds)
         return rows
+
+    def _note(self, query: Query, notes: Iterable[Note]) -> None:
+        query_id = "" if query.info is None else query.info.id
+        self.notes += [LoggedNote(query_id, n) for n in notes]
+
+    def _located(
+        self, query: Query, notes: list[Note], taken: dict[int, list[tuple[int, Records]]]
+    ) -> list[Note]:
+        """Notes on rows with the records they come from, as far as the log has room for them."""
+        room = max(0, MOST_NOTES - len(self.notes))
+        runs = {self._topic_name(query, topic_id): parts for topic_id, parts in taken.items()}
+        return [*located(notes[:room], runs), *notes[room:]]
+
+    def _topic_name(self, query: Query, topic_id: int) -> str:
+        return next(r.source.topic for r in query.reads if r.source.topic_id == topic_id)
 
     def _flush(self, topic_id: int) -> None:
         pieces = self._pending.pop(topic_id, None)
@@ -291,7 +307,8 @@ class Round:
     # --- positions ---------------------------------------------------------------------------
 
     def write_positions(self) -> None:
-        """Write what changed of all queries' positions and frontiers."""
+        """Write what changed of all queries' positions and frontiers, and what was noted."""
+        self.noted.write(self.commit)
         for query in self.topology.order:
             old, new = self.before[query.number], self.after[query.number]
             for topic_id, ordinal in new.positions.items():

@@ -90,9 +90,8 @@ class SinkWriter:
         times = np.where(nothing, batch.rowtime, times)
         wrong = times < 0
         if wrong.any():
-            first = int(batch.seq[np.flatnonzero(wrong)[0]])
             message = f"{self.sink.timestamp.column} holds no timestamp"
-            context.note("sink", "skipped", message, first, int(wrong.sum()))
+            context.note_rows("sink", "skipped", message, batch.seq[wrong])
         batch = batch.take(np.arange(len(batch)))
         batch.rowtime = times
         return batch.where(~wrong)

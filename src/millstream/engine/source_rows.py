@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
@@ -14,7 +14,7 @@ from millstream import types as t
 from millstream.catalog.model import Source
 from millstream.columns import arrow
 from millstream.columns.batch import Batch, mask_or_none
-from millstream.engine.operators.base import Note
+from millstream.engine.operators.base import KEPT_BYTES, MOST_NOTES, Note
 from millstream.errors import ExecutionError
 from millstream.functions.java_time import JavaTimeFormat
 from millstream.serde.base import Decoded, Layout, Part, RawPart, TypedPart
@@ -23,6 +23,7 @@ from millstream.store.interfaces import Records
 
 _HEADERS_ARROW = arrow.arrow_type(t.HEADERS_TYPE)
 THROW_ON_INVALID = "ksql.timestamp.throw.on.invalid"
+_LONGEST_SHOWN = 60
 
 
 @dataclass(slots=True)
@@ -155,53 +156,72 @@ class SourceReader:
             ("key", records.key, keys),
             ("value", records.value, values),
         ):
-            for failure in decoded.failures:
-                bad[failure.row] = True
-                content = _bytes_of(part, failure.row)
-                message = f"{name}: {failure.message}"
-                self._note(rows, "deserialization", message, failure.row, record=content)
+            if decoded.failures:
+                reasons = {f.row: f"{name}: {f.message}" for f in decoded.failures}
+                at_fault = np.array(list(reasons))
+                bad[at_fault] = True
+                self._note(rows, "deserialization", at_fault, reasons.__getitem__, part)
         if self.source.timestamp is not None:
-            self._extract_time(rows, bad)
+            self._extract_time(records, rows, bad)
         negative = (rows.rowtime < 0) & ~bad
         if negative.any():
             bad |= negative
-            first = int(np.flatnonzero(negative)[0])
-            self._note(rows, "skipped", "the timestamp is negative", first, int(negative.sum()))
+            self._skip(rows, negative, lambda row: "the timestamp is negative", records)
         if self.source.is_table and rows.key_null is not None:
             keyless = rows.key_null & ~bad
             if keyless.any():
                 bad |= keyless
-                first = int(np.flatnonzero(keyless)[0])
-                self._note(rows, "skipped", "a table's key is null", first, int(keyless.sum()))
+                self._skip(rows, keyless, lambda row: "a table's key is null", records)
         return bad if bad.any() else None
+
+    def _skip(
+        self, rows: SourceRows, where: np.ndarray, reason: Callable[[int], str], records: Records
+    ) -> None:
+        self._note(rows, "skipped", np.flatnonzero(where), reason, records.value)
 
     def _note(
         self,
         rows: SourceRows,
         kind: str,
-        message: str,
-        row: int,
-        count: int = 1,
-        record: bytes | None = None,
+        at_fault: np.ndarray,
+        reason: Callable[[int], str],
+        part: Part,
     ) -> None:
-        note = Note(
-            step=f"source {self.source.name}",
-            kind=kind,
-            message=message,
-            seq=int(rows.seq[row]),
-            count=count,
-            topic=self.source.topic,
-            partition=int(rows.partition[row]),
-            offset=int(rows.offset[row]),
-            record=record,
-        )
-        rows.notes.append(note)
+        """Note records one by one, and of too many only how many more there are."""
+        left = len(at_fault) - MOST_NOTES
+        for row in at_fault[:MOST_NOTES].tolist():
+            rows.notes.append(
+                Note(
+                    step=f"source {self.source.name}",
+                    kind=kind,
+                    message=reason(row),
+                    seq=int(rows.seq[row]),
+                    topic=self.source.topic,
+                    partition=int(rows.partition[row]),
+                    offset=int(rows.offset[row]),
+                    record=bytes_of(part, row),
+                    row=row,
+                    writer=int(rows.writer[row]),
+                )
+            )
+        if left > 0:
+            rows.notes.append(
+                Note(
+                    step=f"source {self.source.name}",
+                    kind=kind,
+                    message="more records are like these",
+                    seq=int(rows.seq[at_fault[-1]]),
+                    count=left,
+                    topic=self.source.topic,
+                )
+            )
 
-    def _extract_time(self, rows: SourceRows, bad: np.ndarray) -> None:
+    def _extract_time(self, records: Records, rows: SourceRows, bad: np.ndarray) -> None:
         """Replace event time by the TIMESTAMP column's; a record without a value keeps its own."""
         assert self.source.timestamp is not None
-        column = rows.columns[self.source.timestamp.column]
-        in_key = any(c.name == self.source.timestamp.column for c in self.source.schema.key)
+        name = self.source.timestamp.column
+        column = rows.columns[name]
+        in_key = any(c.name == name for c in self.source.schema.key)
         times, unread = self._times(column)
         keep = np.zeros(len(rows), bool)
         if rows.value_null is not None and not in_key:
@@ -210,13 +230,14 @@ class SourceReader:
         wrong = (unread | (rows.rowtime < 0)) & ~keep & ~bad
         if not wrong.any():
             return
-        first = int(np.flatnonzero(wrong)[0])
-        value = column[first].as_py()
-        message = f"{self.source.timestamp.column} holds no timestamp: {value!r}"
+
+        def reason(row: int) -> str:
+            return f"{name} holds no timestamp: {_shown(column[row].as_py())}"
+
         if self.strict_time:
-            raise ExecutionError(f"{self.source.name}: {message}")
+            raise ExecutionError(f"{self.source.name}: {reason(int(np.flatnonzero(wrong)[0]))}")
         bad |= wrong
-        self._note(rows, "skipped", message, first, int(wrong.sum()))
+        self._skip(rows, wrong, reason, records)
 
     def _times(self, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         """Milliseconds of each value, and a mask of those that hold none."""
@@ -261,14 +282,21 @@ def encode_part(part: Part, length: int) -> pa.Array:
     return encoder.encode(part.arrays, part.null, length)
 
 
-def _bytes_of(part: Part, row: int) -> bytes | None:
-    """One record's key or value as bytes."""
+def bytes_of(part: Part, row: int) -> bytes | None:
+    """The beginning of one record's key or value."""
     if isinstance(part, RawPart):
-        content: bytes | None = part.data[row].as_py()
-        return content
+        value = part.data[row]
+        return value.as_buffer()[:KEPT_BYTES].to_pybytes() if value.is_valid else None
     null = None if part.null is None else part.null[row : row + 1]
     alone = TypedPart(part.layout, [a.slice(row, 1) for a in part.arrays], null)
-    return _bytes_of(RawPart(encode_part(alone, 1)), 0)
+    return bytes_of(RawPart(encode_part(alone, 1)), 0)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "null"
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _decode(part: Part, layout: Layout, needed: list[bool] | None, length: int) -> Decoded:

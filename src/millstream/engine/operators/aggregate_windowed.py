@@ -116,7 +116,7 @@ class WindowedAggregation:
         context.note(
             self.name,
             "late",
-            f"{late} updates came after their window had closed",
+            "an update came after its window had closed",
             int(batch.seq[first]),
             late,
         )

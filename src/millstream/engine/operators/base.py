@@ -25,11 +25,19 @@ class Emission(Enum):
     LAST = "LAST"
 
 
+KEPT_BYTES = 4096
+"""How much of a record at fault a note keeps."""
+MOST_NOTES = 1_000
+"""How many records of a batch are noted one by one, for the same kind of reason."""
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """A line for the processing log. `seq` is the origin of the record at fault, -1 if unknown;
     `kind` is one of deserialization, expression, late, lost, skipped; `count` rows are meant.
-    Topic, partition, offset and bytes of the record are given where they are known."""
+    Topic, partition, offset, writer (the creation number of the query that wrote it, 0 for records
+    from outside) and bytes of the record are given where they are known; `row` is its index in the
+    run of records that a source read."""
 
     step: str
     kind: str
@@ -40,6 +48,8 @@ class Note:
     partition: int = -1
     offset: int = -1
     record: bytes | None = None
+    row: int = -1
+    writer: int = -1
 
 
 @dataclass(slots=True)
@@ -55,6 +65,13 @@ class StepContext:
     def note(self, step: str, kind: str, message: str, seq: int = -1, count: int = 1) -> None:
         """Add a line to the processing log."""
         self.notes.append(Note(step, kind, message, seq, count))
+
+    def note_rows(self, step: str, kind: str, message: str, seq: np.ndarray) -> None:
+        """Add a line for each row, of which the origins are given; one for all beyond many."""
+        for one in seq[:MOST_NOTES].tolist():
+            self.note(step, kind, message, one)
+        if len(seq) > MOST_NOTES:
+            self.note(step, kind, message, int(seq[-1]), len(seq) - MOST_NOTES)
 
 
 class Operator(Protocol):

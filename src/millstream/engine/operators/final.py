@@ -30,7 +30,7 @@ class Closing:
             context.note(
                 self.name,
                 "lost",
-                f"{count} final results had expired when their windows closed",
+                "a final result had expired when its window closed",
                 count=count,
             )
 

@@ -292,7 +292,7 @@ class SessionAggregation:
             context.note(
                 self.name,
                 "late",
-                f"{len(late)} rows came after their session had closed",
+                "a row came after its session had closed",
                 int(batch.seq[min(late)]),
                 len(late),
             )

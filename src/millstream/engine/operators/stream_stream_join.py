@@ -145,8 +145,7 @@ class StreamStreamJoinOperator:
         has_key = arrow.valid_mask(key)
         keyless = has_value & ~has_key
         if not self._times.keeps[side] and keyless.any():
-            first = int(batch.seq[np.flatnonzero(keyless)[0]])
-            context.note(self.name, "skipped", "the join key is null", first, int(keyless.sum()))
+            context.note_rows(self.name, "skipped", "the join key is null", batch.seq[keyless])
         actions = np.full(length, _IGNORE)
         actions[has_value & has_key] = _JOIN
         if self._times.keeps[side]:

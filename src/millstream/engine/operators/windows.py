@@ -78,9 +78,8 @@ def within_time(batch: Batch, latest_ms: int, name: str, context: StepContext) -
     beyond = batch.rowtime > latest_ms
     if not beyond.any():
         return batch
-    for row in np.flatnonzero(beyond).tolist():
-        message = f"the event time {int(batch.rowtime[row])} is too late for a window"
-        context.note(name, "skipped", message, int(batch.seq[row]))
+    message = f"the event time is beyond {latest_ms} ms, which is too late for a window"
+    context.note_rows(name, "skipped", message, batch.seq[beyond])
     return batch.where(~beyond)
 
 
