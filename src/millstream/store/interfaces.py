@@ -105,8 +105,7 @@ class View(Protocol):
         ...
 
     def state(self, store: StoreId) -> Iterator[StatePart]:
-        """All parts of a state store, oldest first; but parts of small commits that followed each
-        other may stand together page by page, in ascending order of their pages."""
+        """All parts of a state store, oldest first."""
         ...
 
     def state_meta(self, store: StoreId) -> dict[str, Any]:

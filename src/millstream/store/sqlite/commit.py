@@ -85,6 +85,7 @@ class SqliteCommit(Reader):
         self._shape_hints = shape_hints
         self._spill = spill
         self._pending = Pending()
+        self._copied: set[str] = set()
         self._open = True
 
     def __enter__(self) -> Self:
@@ -260,15 +261,15 @@ class SqliteCommit(Reader):
 
     def put_entry(self, kind: str, entry_id: int, content: dict[str, Any]) -> None:
         """Write a catalogue entry (anything JSON can hold)."""
-        entries = self._current().entries
-        entries[kind] = {**entries.get(kind, {}), entry_id: _to_json(content)}
-        self._pending.touched.entries.add((kind, entry_id))
+        entries, text = self._own_entries(kind), _to_json(content)
+        if entries.get(entry_id) != text:
+            entries[entry_id] = text
+            self._pending.touched.entries.add((kind, entry_id))
 
     def delete_entry(self, kind: str, entry_id: int) -> None:
         """Remove a catalogue entry."""
-        entries = self._current().entries
-        if entry_id in entries.get(kind, ()):
-            entries[kind] = {i: text for i, text in entries[kind].items() if i != entry_id}
+        entries = self._own_entries(kind)
+        if entries.pop(entry_id, None) is not None:
             self._pending.touched.entries.add((kind, entry_id))
 
     def _current(self) -> Image:
@@ -292,6 +293,14 @@ class SqliteCommit(Reader):
                 fresh.append(change)
         for change in fresh:
             yield StatePart(change.page, change.rows)
+
+    def _own_entries(self, kind: str) -> dict[int, str]:
+        """The entries of a kind, for this commit to change: copied from the image before once."""
+        entries = self._current().entries
+        if kind not in self._copied:
+            self._copied.add(kind)
+            entries[kind] = dict(entries.get(kind, ()))
+        return entries[kind]
 
     def _count(self, name: str, by: int = 1) -> int:
         self._pending.touched.counters.add(name)

@@ -21,6 +21,15 @@ def explain(error: BaseException, path: str) -> StoreError:
     return result
 
 
+def damaged(sentence: str) -> StoreError:
+    """The StoreError for contents of the file that are not as they were written."""
+    return StoreError(
+        sentence,
+        hint="The database file is damaged: `millstream check` tells what is intact. Restore it"
+        " from a backup.",
+    )
+
+
 def _sentence(code: int | None, text: str, path: str) -> tuple[str, str | None]:
     if isinstance(code, int):
         known = _KNOWN.get(code)
@@ -28,6 +37,9 @@ def _sentence(code: int | None, text: str, path: str) -> tuple[str, str | None]:
             return known[0].format(path=path, text=text), known[1]
     if "closed database" in text:
         return f"the database '{path}' is closed", "Open it again."
+    if "decode to UTF-8" in text:
+        known = _KNOWN[_CORRUPT]
+        return known[0].format(path=path, text="a text is not UTF-8"), known[1]
     return f"the database '{path}' failed: {text}", None
 
 
@@ -52,7 +64,8 @@ _KNOWN: dict[int, tuple[str, str | None]] = {
     ),
     _CORRUPT: (
         "the database '{path}' is damaged: {text}",
-        "Restore it from a backup; SQLite's '.recover' may save a part of it.",
+        "`millstream check` tells what is intact. Restore it from a backup; SQLite's '.recover'"
+        " may save a part of it.",
     ),
     _FULL: (
         "the disk is full: nothing more can be written to the database '{path}'",

@@ -49,16 +49,16 @@ class PartContent(msgspec.Struct, array_like=True, frozen=True):
 
 class FrameContent(msgspec.Struct, array_like=True, frozen=True):
     """All that a small commit changed: counters, ends of topics (records, offsets), positions
-    (owner, topic, ordinal), states' small values (store, JSON), records and rows of state, the
-    catalogue's entries (kind, id, JSON or None where it is gone)."""
+    (owner, topic, ordinal), states' small values (store, JSON), the catalogue's entries (kind, id,
+    JSON or None where it is gone), records and rows of state."""
 
     counters: dict[str, int]
     ends: list[tuple[int, int, list[int]]]
     positions: list[tuple[str, int, int]]
     metas: list[tuple[int, str]]
+    entries: list[tuple[str, int, str | None]]
     runs: list[RunContent]
     parts: list[PartContent]
-    entries: list[tuple[str, int, str | None]] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode

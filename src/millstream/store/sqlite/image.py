@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pyarrow as pa
 
 from millstream.store.interfaces import StoreId, Topic
-from millstream.store.sqlite.connection import Connection
+from millstream.store.sqlite.checksums import checksum, checksum_body
+from millstream.store.sqlite.connection import Connection, Row
+from millstream.store.sqlite.failures import damaged
 from millstream.store.sqlite.frames import FramePart, FrameRun, Frames, decode_frame
 from millstream.store.sqlite.layouts import KnownLayout, know, load_layout
 
@@ -84,6 +88,13 @@ class Image:
         """Know a schema of rows of state, likewise."""
         self.shapes = {**self.shapes, shape_id: schema}
 
+    def name_of(self, store: int) -> str:
+        """A state store, as an error names it."""
+        for known, store_id in self.stores.items():
+            if store_id == store:
+                return f"state '{known.step}' of query {known.query_id}"
+        return f"state store {store}"
+
     def find_shape(self, schema: pa.Schema, guess: int = 0) -> int:
         """The id of a schema, metadata included, or 0. Hashing one is slow, so a guess comes
         first."""
@@ -105,77 +116,84 @@ def commit_number(connection: Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
-def load_image(connection: Connection, known: Image | None = None) -> Image:
+Tell = Callable[[str, str], None]
+"""Takes a table whose rows are damaged, and a sentence that says so."""
+
+
+def _refuse(table: str, sentence: str) -> None:
+    raise damaged(sentence)
+
+
+def load_image(connection: Connection, known: Image | None = None, tell: Tell = _refuse) -> Image:
     """Read the image of the last commit that the connection sees, inside its transaction.
 
-    Layouts and schemas that `known` has already (they never change) are taken from there.
+    Layouts and schemas that `known` has already (they never change) are taken from there. Rows
+    that are damaged go to `tell`, which raises StoreError unless another one is given.
     """
     image = Image()
-    image.counters = dict(connection.all("SELECT name, value FROM counter"))
-    _load_topics(connection, image)
-    for owner, topic, ordinal in connection.all("SELECT owner, topic, ordinal FROM position"):
-        image.positions.setdefault(owner, {})[topic] = ordinal
-    for kind, entry_id, content in connection.all(
-        "SELECT kind, id, content FROM entry ORDER BY kind, id"
-    ):
+    rows = partial(_rows, connection, tell)
+    image.counters = dict(rows("counter", "name, value"))
+    for topic_id, *settings, records, offsets in rows("topic", _TOPIC_COLUMNS):
+        topic = Topic(topic_id, *settings)
+        image.logs[topic_id] = Log(topic, records, tuple(json.loads(offsets)))
+        image.names[topic.name] = topic_id
+    for owner, topic_id, ordinal in rows("position", "owner, topic, ordinal"):
+        image.positions.setdefault(owner, {})[topic_id] = ordinal
+    for kind, entry_id, content in rows("entry", "kind, id, content"):
         image.entries.setdefault(kind, {})[entry_id] = content
-    for store_id, query, step, schema_hash, meta in connection.all(
-        "SELECT id, query, step, schema_hash, meta FROM store ORDER BY id"
-    ):
+    for store_id, query, step, schema_hash, meta in rows("store", _STORE_COLUMNS):
         image.stores[StoreId(query, step, schema_hash)] = store_id
         if meta is not None:
             image.metas[store_id] = meta
-    _load_layouts(connection, image, known)
-    image.trash = bool(connection.all("SELECT 1 FROM trash LIMIT 1"))
+    known = known or image
+    after = f"WHERE id > {max(known.layouts, default=0)}"
+    image.layouts = dict(known.layouts)
+    for layout_id, text in rows("layout", "id, content", after):
+        image.layouts[layout_id] = know(load_layout(text))
+    image.layout_ids = {layout: i for i, layout in image.layouts.items()}
+    after = f"WHERE id > {max(known.shapes, default=0)}"
+    image.shapes = dict(known.shapes)
+    for shape_id, content in rows("shape", "id, content", after):
+        image.shapes[shape_id] = pa.ipc.read_schema(pa.py_buffer(content))
+    image.trash = any(True for _ in rows("trash", "kind, owner"))
     image.number = image.counters.get(NUMBER, 0)
-    for number, body in connection.all("SELECT id, body FROM frame ORDER BY id"):
-        _apply(image, number, body)
+    for number, crc, body in connection.all("SELECT id, crc, body FROM frame ORDER BY id"):
+        if number != image.number + 1:
+            tell("frame", f"commit {image.number + 1} is missing")
+        image.number = number
+        if checksum_body(body, number) == crc:
+            _apply(image, number, body)
+        else:
+            tell("frame", f"commit {number} cannot be read: the checksum does not match")
     return image
 
 
-def _load_topics(connection: Connection, image: Image) -> None:
-    for (
-        topic_id,
-        name,
-        partitions,
-        replicas,
-        retention_ms,
-        policy,
-        records,
-        offsets,
-    ) in connection.all(
-        "SELECT id, name, partitions, replicas, retention_ms, cleanup_policy, records, offsets"
-        " FROM topic ORDER BY id"
-    ):
-        topic = Topic(topic_id, name, partitions, replicas, retention_ms, policy)
-        image.logs[topic_id] = Log(topic, records, tuple(json.loads(offsets)))
-        image.names[name] = topic_id
+_TOPIC_COLUMNS = "id, name, partitions, replicas, retention_ms, cleanup_policy, records, offsets"
+_STORE_COLUMNS = "id, query, step, schema_hash, meta"
 
 
-def _load_layouts(connection: Connection, image: Image, known: Image | None) -> None:
-    known = known or image
-    image.layouts = dict(known.layouts)
-    image.shapes = dict(known.shapes)
-    for layout_id, text in connection.all(
-        "SELECT id, content FROM layout WHERE id > ?", (max(known.layouts, default=0),)
-    ):
-        image.layouts[layout_id] = know(load_layout(text))
-    for shape_id, content in connection.all(
-        "SELECT id, content FROM shape WHERE id > ?", (max(known.shapes, default=0),)
-    ):
-        image.shapes[shape_id] = pa.ipc.read_schema(pa.py_buffer(content))
-    image.layout_ids = {layout: i for i, layout in image.layouts.items()}
+def _rows(
+    connection: Connection, tell: Tell, table: str, columns: str, where: str = ""
+) -> Iterator[Row]:
+    """The rows of a small table, checked, in the order in which they were made."""
+    sql = f"SELECT {columns}, crc FROM {table} {where} ORDER BY rowid"
+    for *values, crc in connection.all(sql):
+        if checksum(*values) == crc:
+            yield tuple(values)
+        else:
+            tell(table, f"a row of table {table} cannot be read: the checksum does not match")
 
 
 def _apply(image: Image, number: int, body: bytes) -> None:
     """Add a frame to an image that is being loaded."""
     content = decode_frame(body)
     frames = image.frames
-    image.number = number
     image.counters |= content.counters
     frames.touched.counters |= content.counters.keys()
     for topic, records, offsets in content.ends:
-        image.logs[topic] = replace(image.logs[topic], records=records, offsets=tuple(offsets))
+        # It is not there only where its own row is damaged, and that was told.
+        if topic in image.logs:
+            image.logs[topic] = replace(image.logs[topic], records=records, offsets=tuple(offsets))
         frames.touched.logs.add(topic)
     for owner, topic, ordinal in content.positions:
         image.positions.setdefault(owner, {})[topic] = ordinal
@@ -183,12 +201,13 @@ def _apply(image: Image, number: int, body: bytes) -> None:
     for store, meta in content.metas:
         image.metas[store] = meta
         frames.touched.metas.add(store)
-    for kind, entry, text in content.entries:
+    for kind, entry_id, text in content.entries:
+        entries = image.entries.setdefault(kind, {})
         if text is None:
-            image.entries.get(kind, {}).pop(entry, None)
+            entries.pop(entry_id, None)
         else:
-            image.entries.setdefault(kind, {})[entry] = text
-        frames.touched.entries.add((kind, entry))
+            entries[entry_id] = text
+        frames.touched.entries.add((kind, entry_id))
     for run in content.runs:
         frames.add_run(run.topic, FrameRun(run.base, run.count, content=run, layouts=image.layouts))
     for part in content.parts:

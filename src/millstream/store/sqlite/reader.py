@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from millstream.errors import StoreError
 from millstream.store.interfaces import Records, StatePart, StoreId, Topic
 from millstream.store.records import slice_records
-from millstream.store.sqlite.blobs import decode_rows, decode_run
 from millstream.store.sqlite.cache import Run, TailCache
 from millstream.store.sqlite.connection import Connection
+from millstream.store.sqlite.cuts import Cuts, in_order
+from millstream.store.sqlite.failures import damaged
 from millstream.store.sqlite.image import SEQ, Image, Log, first_of
-
-
-@contextmanager
-def _damage(what: str) -> Iterator[None]:
-    """Turn whatever decoding raises into a StoreError: SQLite does not notice when the bytes of a
-    blob were altered on the disk."""
-    try:
-        yield
-    except Exception as error:
-        raise StoreError(
-            f"{what} cannot be decoded: {error}",
-            hint="The database file is damaged; restore it from a backup.",
-        ) from error
+from millstream.store.sqlite.rows import (
+    PART_COLUMNS,
+    PART_PLACES,
+    RUN_COLUMNS,
+    read_part,
+    read_run,
+)
 
 
 class Reader:
@@ -77,7 +71,7 @@ class Reader:
         return dict(self._current().positions.get(owner, ()))
 
     def state(self, store: StoreId) -> Iterator[StatePart]:
-        """All parts of a state store, oldest first, those of merged frames page by page."""
+        """All parts of a state store, oldest first."""
         store_id = self._current().stores.get(store)
         if store_id is not None:
             yield from self._parts(store_id)
@@ -115,39 +109,37 @@ class Reader:
         cached = self._cache.find(topic, ordinal)
         if cached is not None:
             return cached
+        name = self._log(topic).topic.name
         row = self._connection.one(
-            "SELECT base, count, head, body FROM run WHERE topic = ? AND base <= ?"
+            f"SELECT {RUN_COLUMNS} FROM run WHERE topic = ? AND base <= ?"
             " ORDER BY base DESC LIMIT 1",
             (topic, ordinal),
         )
-        if row is None or ordinal >= row[0] + row[1]:
-            raise StoreError(
-                f"record {ordinal} of topic '{self._log(topic).topic.name}' is missing",
-                hint="The database file is damaged; restore it from a backup.",
-            )
-        base, count, head, body = row
-        with _damage(f"record {ordinal} of topic {topic}"):
-            records = decode_run(head, body, count, self._image.layouts)
+        if row is None or ordinal >= row[1] + row[2]:
+            raise damaged(f"record {ordinal} of topic '{name}' is missing")
+        base, records = read_run(row, self._image, name)
         self._cache.add_decoded(topic, base, records)
         return base, records
 
     def _parts(self, store: int, skip: frozenset[int] = frozenset()) -> Iterator[StatePart]:
         """A store's parts, those of the pages in `skip` left out."""
-        places = self._connection.all(
-            "SELECT id, page FROM part WHERE store = ? ORDER BY id", (store,)
-        )
-        for part, page in places:
+        merged: list[tuple[Cuts, StatePart]] = []
+        for part, page in self._connection.all(PART_PLACES, (store,)):
             if page in skip:
                 continue
             self._current()
-            row = self._connection.one(
-                "SELECT shape, form, count, body FROM part WHERE id = ?", (part,)
-            )
-            if row is not None:
-                shape, form, count, body = row
-                with _damage(f"state {store}"):
-                    rows = decode_rows(form, count, body, self._image.shapes.get(shape))
-                yield StatePart(page, rows)
+            row = self._connection.one(f"SELECT {PART_COLUMNS} FROM part WHERE id = ?", (part,))
+            if row is None:
+                continue
+            cuts, rows = read_part(row, self._image)
+            if merged and (cuts is None or cuts.merge != merged[0][0].merge):
+                yield from in_order(merged)
+                merged = []
+            if cuts is None:
+                yield rows
+            else:
+                merged.append((cuts, rows))
+        yield from in_order(merged)
         for framed in self._image.frames.parts(store, self._image.number):
             if framed.page not in skip:
                 yield StatePart(framed.page, framed.rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,7 +15,9 @@ from millstream.store.sqlite.blobs import (
     encode_run,
     is_dictionary,
 )
+from millstream.store.sqlite.checksums import checksum, checksum_body
 from millstream.store.sqlite.connection import Connection
+from millstream.store.sqlite.cuts import Cuts, encode_cuts
 from millstream.store.sqlite.frames import (
     MOST_ROWS,
     FrameContent,
@@ -37,10 +40,13 @@ MERGE_BYTES = 2 << 20
 """Or fewer, when they have so many bytes."""
 
 _INSERT_RUN = (
-    "INSERT INTO run (topic, base, count, first_seq, last_seq, head, body)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO run (topic, base, count, first_seq, last_seq, crc, head, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_INSERT_PART = "INSERT INTO part (store, page, shape, form, count, body) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT_PART = (
+    "INSERT INTO part (store, page, shape, form, count, crc, cuts, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 SWEEP_BYTES = 16 << 20
 SWEEP_ROW_BYTES = 4096
@@ -60,7 +66,10 @@ def fits_a_frame(image: Image, pending: Pending) -> bool:
 def write_frame(connection: Connection, image: Image, pending: Pending) -> int:
     """Write the commit as one frame; how many bytes it has is given."""
     body = encode_frame(_frame(image, pending))
-    connection.run("INSERT INTO frame (id, body) VALUES (?, ?)", (image.number, body))
+    connection.run(
+        "INSERT INTO frame (id, crc, body) VALUES (?, ?, ?)",
+        (image.number, checksum_body(body, image.number), body),
+    )
     return len(body)
 
 
@@ -120,7 +129,7 @@ def _frame(image: Image, pending: Pending) -> FrameContent:
         ends=[(t, image.logs[t].records, list(image.logs[t].offsets)) for t in touched.logs],
         positions=[(o, t, image.positions[o][t]) for o, t in touched.positions],
         metas=[(s, image.metas[s]) for s in touched.metas],
-        entries=[(k, e, image.entries.get(k, {}).get(e)) for k, e in touched.entries],
+        entries=[(kind, i, image.entries[kind].get(i)) for kind, i in touched.entries],
         runs=[
             RunContent(topic, r.base, len(r.records), r.head, bytes(r.body))
             for topic, runs in pending.runs.items()
@@ -141,7 +150,10 @@ def _write_removals(connection: Connection, image: Image, pending: Pending) -> N
     for kind, number in gone:
         connection.run(f"DELETE FROM {kind} WHERE id = ?", (number,))
     if gone:
-        connection.many("INSERT INTO trash (kind, owner) VALUES (?, ?)", gone)
+        connection.many(
+            "INSERT INTO trash (kind, owner, crc) VALUES (?, ?, ?)",
+            [(*row, checksum(*row)) for row in gone],
+        )
         image.trash = True
 
 
@@ -151,23 +163,22 @@ def _write_topics(connection: Connection, image: Image, topics: Iterable[int]) -
         log = image.logs.get(topic_id)
         if log is not None:
             topic = log.topic
-            rows.append(
-                (
-                    topic_id,
-                    topic.name,
-                    topic.partitions,
-                    topic.replicas,
-                    topic.retention_ms,
-                    topic.cleanup_policy,
-                    log.records,
-                    json.dumps(log.offsets),
-                )
+            row = (
+                topic_id,
+                topic.name,
+                topic.partitions,
+                topic.replicas,
+                topic.retention_ms,
+                topic.cleanup_policy,
+                log.records,
+                json.dumps(log.offsets),
             )
+            rows.append((*row, checksum(*row)))
     if rows:
         connection.many(
             "INSERT INTO topic (id, name, partitions, replicas, retention_ms, cleanup_policy,"
-            " records, offsets) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
-            " SET records = excluded.records, offsets = excluded.offsets",
+            " records, offsets, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+            " SET records = excluded.records, offsets = excluded.offsets, crc = excluded.crc",
             rows,
         )
 
@@ -181,36 +192,43 @@ def _write_stores(connection: Connection, image: Image, stores: set[int]) -> Non
         if i in stores
     ]
     connection.many(
-        "INSERT INTO store (id, query, step, schema_hash, meta) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET meta = excluded.meta",
-        rows,
+        "INSERT INTO store (id, query, step, schema_hash, meta, crc) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET meta = excluded.meta, crc = excluded.crc",
+        [(*row, checksum(*row)) for row in rows],
     )
 
 
 def _write_layouts(connection: Connection, image: Image, pending: Pending) -> None:
     for layout in pending.layouts:
+        text = dump_layout(image.layouts[layout].layout)
         connection.run(
-            "INSERT OR REPLACE INTO layout (id, content) VALUES (?, ?)",
-            (layout, dump_layout(image.layouts[layout].layout)),
+            "INSERT OR REPLACE INTO layout (id, content, crc) VALUES (?, ?, ?)",
+            (layout, text, checksum(layout, text)),
         )
     for shape in pending.shapes:
+        content = image.shapes[shape].serialize().to_pybytes()
         connection.run(
-            "INSERT OR REPLACE INTO shape (id, content) VALUES (?, ?)",
-            (shape, image.shapes[shape].serialize()),
+            "INSERT OR REPLACE INTO shape (id, content, crc) VALUES (?, ?, ?)",
+            (shape, content, checksum(shape, content)),
         )
 
 
 def _write_entries(connection: Connection, image: Image, entries: set[tuple[str, int]]) -> None:
+    kept, gone = [], []
     for kind, entry in entries:
         content = image.entries.get(kind, {}).get(entry)
         if content is None:
-            connection.run("DELETE FROM entry WHERE kind = ? AND id = ?", (kind, entry))
+            gone.append((kind, entry))
         else:
-            connection.run(
-                "INSERT INTO entry (kind, id, content) VALUES (?, ?, ?)"
-                " ON CONFLICT (kind, id) DO UPDATE SET content = excluded.content",
-                (kind, entry, content),
-            )
+            kept.append((kind, entry, content, checksum(kind, entry, content)))
+    if gone:
+        connection.many("DELETE FROM entry WHERE kind = ? AND id = ?", gone)
+    if kept:
+        connection.many(
+            "INSERT INTO entry (kind, id, content, crc) VALUES (?, ?, ?, ?) ON CONFLICT (kind, id)"
+            " DO UPDATE SET content = excluded.content, crc = excluded.crc",
+            kept,
+        )
 
 
 def _write_positions(connection: Connection, image: Image, positions: set[tuple[str, int]]) -> None:
@@ -220,22 +238,23 @@ def _write_positions(connection: Connection, image: Image, positions: set[tuple[
         if ordinal is None:
             gone.append((owner, topic))
         else:
-            kept.append((owner, topic, ordinal))
+            kept.append((owner, topic, ordinal, checksum(owner, topic, ordinal)))
     if gone:
         connection.many("DELETE FROM position WHERE owner = ? AND topic = ?", gone)
     if kept:
         connection.many(
-            "INSERT INTO position (owner, topic, ordinal) VALUES (?, ?, ?)"
-            " ON CONFLICT (owner, topic) DO UPDATE SET ordinal = excluded.ordinal",
+            "INSERT INTO position (owner, topic, ordinal, crc) VALUES (?, ?, ?, ?) ON CONFLICT"
+            " (owner, topic) DO UPDATE SET ordinal = excluded.ordinal, crc = excluded.crc",
             kept,
         )
 
 
 def _write_counters(connection: Connection, image: Image, names: set[str]) -> None:
+    rows = [(name, image.counters[name]) for name in names if name in image.counters]
     connection.many(
-        "INSERT INTO counter (name, value) VALUES (?, ?)"
-        " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        [(name, image.counters[name]) for name in names if name in image.counters],
+        "INSERT INTO counter (name, value, crc) VALUES (?, ?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET value = excluded.value, crc = excluded.crc",
+        [(*row, checksum(*row)) for row in rows],
     )
     for name in names - image.counters.keys():
         connection.run("DELETE FROM counter WHERE name = ?", (name,))
@@ -302,10 +321,9 @@ def _write_merged(
 
 def _insert_run(connection: Connection, topic: int, run: PendingRun) -> None:
     seq = run.records.seq
-    connection.run(
-        _INSERT_RUN,
-        (topic, run.base, len(seq), int(seq.min()), int(seq.max()), run.head, run.body),
-    )
+    small = (topic, run.base, len(seq), int(seq.min()), int(seq.max()))
+    crc = checksum_body(run.body, *small, run.head)
+    connection.run(_INSERT_RUN, (*small, crc, run.head, run.body))
 
 
 def _sweep(connection: Connection, image: Image) -> None:
@@ -335,43 +353,63 @@ def _write_parts(
     framed: dict[int, list[FramePart]],
     own: dict[int, list[PendingPart]],
 ) -> None:
-    """Write rows of state, those of frames as one part a page, in the pages' order, where
-    they can be merged."""
+    """Write rows of state, those of frames as one part a page where they can be merged."""
     stores = set(image.stores.values())
     for store, parts in framed.items():
         if store not in stores:
             continue
-        pages: dict[int, list[pa.RecordBatch]] = {}
-        for part in parts:
-            pages.setdefault(part.page, []).append(part.rows)
-        for page, batches in sorted(pages.items()):
-            for rows in _join_rows(batches):
-                shape = image.find_shape(rows.schema)
-                form, body = encode_rows(rows, shape > 0)
-                connection.run(_INSERT_PART, (store, page, shape, form, rows.num_rows, body))
+        pages: dict[int, list[tuple[int, pa.RecordBatch]]] = {}
+        for place, part in enumerate(parts):
+            pages.setdefault(part.page, []).append((place, part.rows))
+        for page, pieces in pages.items():
+            for group in _joinable(pieces):
+                cuts = [(place, rows.num_rows) for place, rows in group]
+                merge = None if len(pages) == 1 else encode_cuts(Cuts(image.number, cuts))
+                _insert_joined(connection, image, store, page, [r for _, r in group], merge)
     for store, changes in own.items():
         for change in changes:
             _write_part(connection, store, change)
 
 
-def _join_rows(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    schema = batches[0].schema
+def _joinable(
+    pieces: list[tuple[int, pa.RecordBatch]],
+) -> list[list[tuple[int, pa.RecordBatch]]]:
+    """The pieces of a page as one group, or each on its own where they cannot be joined."""
+    schema = pieces[0][1].schema
     if (
-        len(batches) == 1
-        or not len(schema)
+        not len(schema)
         or any(is_dictionary(field.type) for field in schema)
-        or any(not b.schema.equals(schema, check_metadata=True) for b in batches)
+        or any(not rows.schema.equals(schema, check_metadata=True) for _, rows in pieces)
     ):
-        return batches
-    joined: list[pa.RecordBatch] = pa.Table.from_batches(batches).combine_chunks().to_batches()
-    return joined
+        return [[piece] for piece in pieces]
+    return [pieces]
+
+
+def _insert_joined(
+    connection: Connection,
+    image: Image,
+    store: int,
+    page: int,
+    batches: list[pa.RecordBatch],
+    cuts: bytes | None,
+) -> None:
+    rows = batches[0]
+    if len(batches) > 1:
+        (rows,) = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    shape = image.find_shape(rows.schema)
+    form, body = encode_rows(rows, shape > 0)
+    _insert_part(connection, (store, page, shape, form, rows.num_rows), cuts, body)
 
 
 def _write_part(connection: Connection, store: int, change: PendingPart) -> None:
     if change.action is not Action.DELTA:
         connection.run("DELETE FROM part WHERE store = ? AND page = ?", (store, change.page))
     if change.action is not Action.DROP:
-        connection.run(
-            _INSERT_PART,
-            (store, change.page, change.shape, change.form, change.count, change.body),
-        )
+        small = (store, change.page, change.shape, change.form, change.count)
+        _insert_part(connection, small, None, change.body)
+
+
+def _insert_part(
+    connection: Connection, small: tuple[int, ...], cuts: bytes | None, body: Any
+) -> None:
+    connection.run(_INSERT_PART, (*small, checksum_body(body, *small, cuts), cuts, body))

@@ -13,7 +13,7 @@ import pytest
 
 from millstream.errors import StoreError
 from millstream.store.open import open_store
-from millstream.store.sqlite.schema import APPLICATION_ID
+from millstream.store.sqlite.schema import APPLICATION_ID, VERSION
 from tests.conftest import ROOT
 from tests.unit.store.builders import lines, values
 
@@ -118,7 +118,7 @@ def test_header_and_settings(path: str) -> None:
             return connection.execute(f"PRAGMA {name}").fetchone()[0]
 
         assert pragma("application_id") == APPLICATION_ID
-        assert pragma("user_version") == 1
+        assert pragma("user_version") == VERSION
         assert pragma("journal_mode") == "wal"
         assert pragma("integrity_check") == "ok"
     finally:
@@ -196,7 +196,10 @@ def test_a_damaged_blob_is_an_error_that_says_so(path: str) -> None:
     connection.commit()
     connection.close()
     store = open_store(path, read_only=True)
-    with store.view() as view, pytest.raises(StoreError, match="cannot be decoded"):
+    with (
+        store.view() as view,
+        pytest.raises(StoreError, match="records 0 to 49999 of topic 'a' cannot be read"),
+    ):
         list(view.read(view.topics()[0].id, 0))
     store.close()
 

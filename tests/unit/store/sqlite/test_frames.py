@@ -160,8 +160,9 @@ def test_rows_of_different_schemas_and_dictionaries_are_merged_apart(path: str) 
             commit.put_delta(STATE, 2, rows)
             commit.commit()
     with store.begin() as commit:
-        commit.put_entry("source", 1, {})
+        commit.create_topic("b", 1)
         commit.commit()
+    assert count(path, "frame") == 0
     store.close()
     store = open_store(path)
     with store.view() as view:
@@ -169,6 +170,122 @@ def test_rows_of_different_schemas_and_dictionaries_are_merged_apart(path: str) 
     for schema in schemas:
         rows_of = [p for p in parts if p.schema.equals(schema, check_metadata=True)]
         assert sum(p.num_rows for p in rows_of) == 3
+    store.close()
+
+
+def in_parts(store: Store) -> list[tuple[int, int]]:
+    """Page and value of each row of the state, in the order in which parts are read."""
+    with store.view() as view:
+        return [(p.page, r["n"]) for p in view.state(STATE) for r in p.rows.to_pylist()]
+
+
+def test_a_merge_keeps_the_order_over_all_pages(path: str) -> None:
+    store = begin(path)
+    written = [(0, 0)]
+    for number, pages in enumerate(["1", "12", "2", "2", "1321", "3", "3", "", "1"]):
+        with store.begin() as commit:
+            commit.append(1, lines(["x"]))
+            for page in map(int, pages):
+                number += 100
+                commit.put_delta(STATE, page, pa.record_batch({"n": [number, -number]}))
+                written += [(page, number), (page, -number)]
+            commit.commit()
+    assert count(path, "frame") == 9
+    assert in_parts(store) == written
+    with store.begin() as commit:
+        commit.create_topic("b", 1)
+        commit.put_delta(STATE, 3, pa.record_batch({"n": [7]}))
+        commit.commit()
+    assert (count(path, "frame"), count(path, "part")) == (0, 4)
+    written.append((3, 7))
+    assert in_parts(store) == written
+    store.close()
+    store = open_store(path)
+    assert in_parts(store) == written
+    for step in ("drop", "put"):
+        with store.begin() as commit:
+            if step == "drop":
+                commit.drop_page(STATE, 1)
+                written = [w for w in written if w[0] != 1]
+            else:
+                commit.put_page(STATE, 2, pa.record_batch({"n": [8]}))
+                written = [*(w for w in written if w[0] != 2), (2, 8)]
+            commit.commit()
+        assert in_parts(store) == written
+    store.close()
+
+
+def test_rows_of_one_page_are_merged_without_cuts(path: str) -> None:
+    store = begin(path)
+    for number in range(5):
+        with store.begin() as commit:
+            commit.put_delta(STATE, 1, pa.record_batch({"n": [number]}))
+            commit.commit()
+    with store.begin() as commit:
+        commit.create_topic("b", 1)
+        commit.commit()
+    store.close()
+    assert count(path, "part") == 2
+    assert count(path, "part WHERE cuts IS NOT NULL") == 0
+
+
+def test_entries_lie_in_frames(path: str) -> None:
+    store = begin(path)
+    expected: dict[int, dict[str, int]] = {}
+    for number in range(1, 9):
+        with store.begin() as commit:
+            assert commit.allocate_id("query") == number
+            commit.put_entry("query", number, {"n": number})
+            expected[number] = {"n": number}
+            if number % 3 == 0:
+                commit.delete_entry("query", number - 1)
+                commit.delete_entry("query", 1)
+                del expected[number - 1]
+                expected.pop(1, None)
+            if number % 4 == 0:
+                commit.put_entry("query", number, {"n": -number})
+                expected[number] = {"n": -number}
+            assert commit.entries("query") == expected
+            commit.commit()
+        with store.view() as view:
+            assert view.entries("query") == expected
+    assert count(path, "frame") == 8
+    for _ in range(2):
+        store.close()
+        store = open_store(path)
+        with store.view() as view:
+            assert view.entries("query") == expected
+        with store.begin() as commit:
+            commit.create_topic(f"b{count(path, 'frame')}", 1)
+            commit.commit()
+        assert count(path, "frame") == 0
+        assert count(path, "entry") == len(expected)
+    store.close()
+
+
+def test_an_entry_that_did_not_change_is_not_written(path: str) -> None:
+    store = begin(path)
+    for _ in range(2):
+        with store.begin() as commit:
+            commit.put_entry("query", 1, {"n": 1})
+            commit.delete_entry("query", 7)
+            commit.commit()
+    assert count(path, "frame") == 1
+    store.close()
+
+
+def test_an_undone_commit_leaves_the_entries_as_they_were(path: str) -> None:
+    store = begin(path)
+    with store.begin() as commit:
+        commit.put_entry("query", 1, {"n": 1})
+        commit.commit()
+    with store.begin() as commit:
+        commit.put_entry("query", 1, {"n": 2})
+        commit.put_entry("query", 2, {"n": 2})
+    with store.begin() as commit:
+        commit.delete_entry("query", 1)
+    with store.view() as view:
+        assert view.entries("query") == {1: {"n": 1}}
     store.close()
 
 
@@ -190,7 +307,7 @@ def test_what_was_dropped_is_deleted_bit_by_bit(path: str, monkeypatch: pytest.M
     store = open_store(path)
     for number in range(5):
         with store.begin() as commit:
-            commit.create_topic(f"t{number}", 1)
+            commit.create_topic(f"c{number}", 1)
             commit.commit()
         counts.append((count(path, "run"), count(path, "part")))
     store.close()
