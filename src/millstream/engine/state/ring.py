@@ -20,9 +20,7 @@ from millstream.engine.state.pages import PAGE_BITS, PAGE_SLOTS
 from millstream.store.interfaces import Commit, StoreId
 
 RING_PAGES = 1 << 20
-"""Page numbers that a ring takes: half of them for pages, half for its journal. The journal has the
-higher ones: where a store puts parts of small commits together page by page, a slot's first row
-still comes before its later ones."""
+"""Page numbers that a ring takes: half of them for pages, half for its journal."""
 
 _FIRST_JOURNAL = RING_PAGES >> 1
 _FEWEST_ROWS = 8192

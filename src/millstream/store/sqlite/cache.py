@@ -12,6 +12,8 @@ from millstream.store.records import size_of
 Run = tuple[int, Records]
 """The ordinal of the first record, and the records."""
 
+_DECODED_RUNS = 4
+
 
 class TailCache:
     """The runs committed last, so that a reader at the end of a topic need not decode them again;
@@ -21,14 +23,14 @@ class TailCache:
     older than the run must cut it to its own end of the topic. Safe to use from any thread.
     """
 
-    def __init__(self, limit_bytes: int = 64 << 20, decoded_runs: int = 4) -> None:
+    def __init__(self, limit_bytes: int = 64 << 20) -> None:
         self._limit_bytes = limit_bytes
-        self._decoded_runs = decoded_runs
         self._mutex = threading.Lock()
         self._bases: dict[int, list[int]] = {}
         self._runs: dict[tuple[int, int], Records] = {}
         self._ages: deque[tuple[int, int, int]] = deque()
-        self._decoded: OrderedDict[tuple[int, int], Records] = OrderedDict()
+        self._decoded: OrderedDict[tuple[int, int], tuple[Records, int]] = OrderedDict()
+        self._decoded_bytes = 0
         self._bytes = 0
 
     def add(self, topic: int, base: int, records: Records) -> None:
@@ -45,13 +47,16 @@ class TailCache:
                 self._evict()
 
     def add_decoded(self, topic: int, base: int, records: Records) -> None:
-        """Keep a run that was just read from the file."""
-        if size_of(records) * self._decoded_runs > self._limit_bytes:
-            return
+        """Keep a run that was just read from the file; those read before make room."""
+        size = size_of(records)
         with self._mutex:
-            self._decoded[topic, base] = records
-            if len(self._decoded) > self._decoded_runs:
-                self._decoded.popitem(last=False)
+            if size > self._limit_bytes or (topic, base) in self._decoded:
+                return
+            self._decoded[topic, base] = records, size
+            self._decoded_bytes += size
+            while self._decoded_bytes > self._limit_bytes or len(self._decoded) > _DECODED_RUNS:
+                _, (_, gone) = self._decoded.popitem(last=False)
+                self._decoded_bytes -= gone
 
     def find(self, topic: int, ordinal: int) -> Run | None:
         """The run that holds the record at `ordinal`, if it is here."""
@@ -64,7 +69,7 @@ class TailCache:
                     records = self._runs[topic, base]
                     if ordinal < base + len(records):
                         return base, records
-            for (owner, base), records in self._decoded.items():
+            for (owner, base), (records, _) in self._decoded.items():
                 if owner == topic and base <= ordinal < base + len(records):
                     return base, records
         return None
@@ -76,6 +81,7 @@ class TailCache:
             self._runs.clear()
             self._ages.clear()
             self._decoded.clear()
+            self._decoded_bytes = 0
             self._bytes = 0
 
     def _evict(self) -> None:

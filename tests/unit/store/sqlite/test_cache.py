@@ -49,10 +49,17 @@ def test_a_run_larger_than_the_bound_is_not_kept() -> None:
 
 
 def test_runs_that_were_read_push_each_other_out_only() -> None:
-    cache = TailCache(limit_bytes=10 * SIZE, decoded_runs=2)
+    cache = TailCache(limit_bytes=2 * SIZE)
     add(cache, 1, 50)
-    for base in (0, 10, 20):
-        cache.add_decoded(1, base, lines(["x"] * 10))
+    for base in (0, 10, 10, 20):
+        cache.add_decoded(1, base, lines(["x" * 100] * 10))
     assert bases(cache, 1) == [10, 20, 50]
     cache.clear()
     assert bases(cache, 1) == []
+
+
+def test_few_runs_that_were_read_are_kept_however_small() -> None:
+    cache = TailCache()
+    for base in range(0, 70, 10):
+        cache.add_decoded(1, base, lines(["x"] * 10))
+    assert bases(cache, 1) == [30, 40, 50, 60]
