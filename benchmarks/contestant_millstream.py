@@ -14,10 +14,10 @@ from millstream.database import Database
 MAX_ROWS = 100_000
 
 
-def main(path: str, out: str, names: str = "") -> None:
+def main(path: str, out: str, names: str = "", max_rows: str = str(MAX_ROWS)) -> None:
     """Run to the end, then save the named tables (separated by commas)."""
     # Imports and opening are not measured: from the first read to the last fsync is.
-    with Database.open(path, max_rows=MAX_ROWS) as db:
+    with Database.open(path, max_rows=int(max_rows)) as db:
         watch = Watch()
         memory = _run(db)
         figures = watch.figures() | memory
