@@ -42,10 +42,7 @@ def main(path: str, seed: str, die_after: str, operator: str) -> None:
 
 
 def _make_late(bench: Bench, operator: str) -> None:
-    made = {info.statement for info in bench.database.catalog.queries.values()}
-    for statement in OPERATORS[operator]:
-        if statement not in made and statement.rstrip(";") not in made:
-            bench.database.execute(statement)
+    bench.database.execute("\n".join(OPERATORS[operator]), skip_existing=True)
 
 
 def _arm(die_after: int) -> None:
