@@ -78,9 +78,11 @@ class Program:
 
 @dataclass(frozen=True)
 class Traits:
-    """What a program may hold. `cached`: only what a cache leaves the same in the end."""
+    """What a program may hold. `cached`: only what a cache leaves the same in the end. `writers`:
+    several queries may write one stream, in the order in which they were made."""
 
     cached: bool = False
+    writers: bool = True
     max_queries: int = 4
     max_records: int = 14
     partitions: Sequence[int] = (1, 1, 2, 3)
@@ -155,7 +157,7 @@ class Maker(Expressions):
         forms: list[Callable[[], None]] = [lambda: self.group(self.one(*streams))] * 3
         forms += [lambda: self.select(self.one(*streams))] * 2
         forms += [lambda: self.partition_by(self.one(*streams))]
-        if keyed:
+        if keyed and self.traits.writers:
             forms += [lambda: self.two_writers(self.one(*keyed))]
         plain = [s for s in streams if not s.windowed]
         pairs = [(s, t) for s in plain for t in join_tables if s.partitions == t.partitions]
