@@ -21,6 +21,7 @@ _MEMBER = re.compile(
     rb'(?:"(?P<text>[^"\\\x00-\x1f]*)"|(?P<bare>-?[0-9][0-9.eE+-]*|true|false|null))'
     rb" *([,}])"
 )
+_MOST_MEMBERS = 500
 _OPENING = re.compile(rb" *\{")
 _WIDTHS = (8, 4, 2, 1)
 
@@ -85,7 +86,8 @@ class Words:
 
 
 def learn(record: bytes) -> Shape | None:
-    """The shape of a flat JSON object, or None where the record is anything else."""
+    """The shape of a flat JSON object, or None where the record is anything else, or has so many
+    members that looking at each of them in few records takes longer than reading these."""
     opening = _OPENING.match(record)
     if opening is None:
         return None
@@ -109,6 +111,8 @@ def learn(record: bytes) -> Shape | None:
         quotes += text.count(b'"')
         run_start, at = member.end(group), member.end()
         closed = member[4] == b"}"
+        if len(names) > _MOST_MEMBERS:
+            return None
     if record[at:].strip(b" "):
         return None
     text = record[run_start:]
