@@ -66,10 +66,16 @@ def arrow_type(sql_type: t.SqlType) -> pa.DataType:
 
 
 def from_python(values: Iterable[Any], sql_type: t.SqlType) -> pa.Array:
-    """An array of Python values, as the module's table gives them."""
+    """An array of Python values, as the module's table gives them.
+
+    ArrowCapacityError where their texts are longer than 2 GB together.
+    """
     if _has_map(sql_type):
         values = [_map_to_pairs(v, sql_type) for v in values]
-    return pa.array(list(values), type=arrow_type(sql_type))
+    found = pa.array(list(values), type=arrow_type(sql_type))
+    if isinstance(found, pa.ChunkedArray):
+        raise pa.ArrowCapacityError("the values have more than 2 GB of text")
+    return found
 
 
 def to_python(array: pa.Array, sql_type: t.SqlType) -> list[Any]:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 
+import pyarrow as pa
+
 from millstream.catalog.model import Source
 from millstream.clock import Clock
 from millstream.engine.arrival import Arrivals
@@ -25,9 +27,11 @@ from millstream.engine.scheduler import (
 )
 from millstream.engine.source_rows import SourceReader
 from millstream.engine.topology import Topology
+from millstream.errors import ExecutionError
 from millstream.store.interfaces import Commit, Store, View
 
 DEFAULT_MAX_ROWS = 50_000
+_SMALLER = 16
 
 Feed = Callable[[Commit], int]
 """Appends records from outside to a commit and tells how many."""
@@ -61,6 +65,7 @@ class Engine:
         self.commits = 0
         self.rows_total = 0
         self.max_rows = max_rows
+        self._rows = max_rows
         self.meters = EngineMeters()
         self.queries: dict[int, Query] = {}
         self._progress: dict[int, Progress] = {}
@@ -73,7 +78,7 @@ class Engine:
             self._noted = Noted.load(view)
         self._pace = Pace(max_rows)
         self._spoilt = False
-        self._read_ahead = ReadAhead(store, max_rows)
+        self._read_ahead = ReadAhead(store)
         self._make = make
         self._write_log = write_log
         self._on_failed = on_failed
@@ -129,13 +134,28 @@ class Engine:
                 self.reload()
             while True:
                 try:
-                    return self._step(feeds)
+                    moved = self._step(feeds)
                 except QueryFailedError as failure:
-                    self.reload(without=failure.query.number)
-                    self._on_failed(failure.query, failure.cause)
+                    self._recover(failure)
                 except BaseException:
                     self.reload()
                     raise
+                else:
+                    self._rows = min(2 * self._rows, self.max_rows)
+                    return moved
+
+    def _recover(self, failure: QueryFailedError) -> None:
+        """Go back to the last commit: to take less at once where there was too much for memory,
+        else to go on without the query."""
+        cause = failure.cause
+        if _is_too_much(cause):
+            if self._rows > 1:
+                self._rows = max(1, self._rows // _SMALLER)
+                self.reload()
+                return
+            cause = ExecutionError("what one record becomes does not fit into memory")
+        self.reload(without=failure.query.number)
+        self._on_failed(failure.query, cause)
 
     def _step(self, feeds: list[Feed]) -> bool:
         began_s = perf_counter()
@@ -163,7 +183,7 @@ class Engine:
                 self._passed,
                 ahead,
                 self._pace,
-                self.max_rows,
+                self._rows,
                 meters,
                 self._noted.copy(),
             )
@@ -236,6 +256,13 @@ class Engine:
                 for q in self.queries.values()
                 for topic_id in q.topic_ids
             )
+
+
+def _is_too_much(error: Exception) -> bool:
+    """Whether a batch did not fit into memory, or its texts not into an array (of 2 GB)."""
+    if isinstance(error, pa.ArrowInvalid):
+        return "overflow" in str(error)
+    return isinstance(error, MemoryError | pa.ArrowCapacityError)
 
 
 def _id_of(query: Query) -> str:

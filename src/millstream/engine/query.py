@@ -16,7 +16,7 @@ from millstream.engine.operators.base import Emission, Note, StepContext
 from millstream.engine.profile import QueryMeters
 from millstream.engine.sink import SinkWriter
 from millstream.engine.source_rows import THROW_ON_INVALID, SourceRows
-from millstream.plan.nodes import QueryPlan, ReadSource
+from millstream.plan.nodes import Aggregate, Node, QueryPlan, ReadSource, walk
 from millstream.store.interfaces import Commit, Records, View
 
 Reading = tuple[int, int, bool]
@@ -66,6 +66,7 @@ class Query:
         self.tables = builder.tables
         """The tables whose rows it keeps as they are read."""
         self.sink = None if self.plan.sink is None else SinkWriter(self.plan.sink, number)
+        self.fan_out = max([1, *(_windows_of(n) for n in walk(self.plan.root))])
 
     @property
     def number(self) -> int:
@@ -175,6 +176,13 @@ class Query:
         """Read all state from the last commit."""
         for state in self.stage.states():
             state.load(view)
+
+
+def _windows_of(node: Node) -> int:
+    """How many windows a row falls into."""
+    if not isinstance(node, Aggregate) or node.spec is None or node.spec.kind != "HOPPING":
+        return 1
+    return -(-node.spec.size_ms // node.spec.advance_ms)
 
 
 def _merge_order(rows_by_source: dict[int, SourceRows]) -> dict[int, np.ndarray]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from millstream.engine.portion import MOST_BYTES, byte_size, portion
 from millstream.engine.slicing import head
 from millstream.engine.source_rows import SourceReader, SourceRows
 from millstream.store.interfaces import Records, Store
@@ -13,10 +14,12 @@ from millstream.store.interfaces import Records, Store
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What will be read next: a topic, the ordinal to start at, and who decodes its records."""
+    """What will be read next: a topic, the ordinal to start at, how many records at most, and who
+    decodes them."""
 
     topic_id: int
     start: int
+    rows: int
     readers: tuple[SourceReader, ...]
 
 
@@ -37,9 +40,8 @@ class ReadAhead:
     thrown away otherwise. A failure here is none: the engine's thread meets it again.
     """
 
-    def __init__(self, store: Store, max_rows: int) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._max_rows = max_rows
         self._pool: ThreadPoolExecutor | None = None
         self._job: Future[Ahead] | None = None
 
@@ -68,13 +70,18 @@ class ReadAhead:
         ahead = Ahead()
         with self._store.view() as view:
             for item in wanted:
-                left = self._max_rows
+                left, room = item.rows, MOST_BYTES
                 for ordinal, records in view.read(item.topic_id, item.start, left):
                     ahead.runs[item.topic_id, ordinal] = records
-                    cut = head(records, left)
+                    cut = head(records, portion(records, left, room))
+                    if len(cut) == 0:
+                        break
                     for reader in item.readers:
                         ahead.rows[reader, ordinal, len(cut)] = reader.read(cut)
+                    if len(cut) < len(records):
+                        break
                     left -= len(cut)
+                    room -= byte_size(cut)
                     if left <= 0:
                         break
         return ahead

@@ -13,6 +13,7 @@ from millstream.engine.arrival import Arrivals
 from millstream.engine.noted import Noted, located
 from millstream.engine.operators.base import MOST_NOTES, Note
 from millstream.engine.pace import Pace
+from millstream.engine.portion import MOST_BYTES, MOST_EXPANDED, byte_size, portion
 from millstream.engine.profile import EngineMeters
 from millstream.engine.query import Query, Reading
 from millstream.engine.read_ahead import Ahead, ReadAhead, Wanted
@@ -87,6 +88,7 @@ class Round:
         self.notes: list[LoggedNote] = []
         self._horizon = commit.next_seq() - 1
         self._slow: set[int] = set()
+        self._rows: dict[int, int] = {}
         self._pending: dict[int, list[Records]] = {}
         self._decoded: dict[tuple[Reading, int, int], SourceRows] = {}
         runs.offer(ahead.runs)
@@ -117,14 +119,14 @@ class Round:
         for query in self.topology.order:
             groups.setdefault(self.before[query.number].frontier, []).append(query)
         front = max(groups, default=-1)
-        limits = {f: self._limit_of(g, self.max_rows) for f, g in groups.items() if f == front}
+        limits = {f: self._limit_of(f, g, self.max_rows) for f, g in groups.items() if f == front}
         lagging = [f for f in groups if f != front]
         rows = self.max_rows
         if lagging and limits[front] == self._horizon:
             self._slow.update(lagging)
             rows = self.pace.rows(len(lagging), busy=self._has_news(groups[front]))
         for frontier in lagging:
-            limits[frontier] = self._limit_of(groups[frontier], rows)
+            limits[frontier] = self._limit_of(frontier, groups[frontier], rows)
         return limits
 
     def _has_news(self, queries: list[Query]) -> bool:
@@ -134,9 +136,11 @@ class Round:
             for topic_id, position in self.before[query.number].positions.items()
         )
 
-    def _limit_of(self, queries: list[Query], rows: int) -> int:
-        """The seq up to which queries can go, so that none takes more than so many records of a
-        topic; what others write in this commit is not counted."""
+    def _limit_of(self, frontier: int, queries: list[Query], rows: int) -> int:
+        """The seq up to which queries can go, so that none takes more of a topic than fits one
+        commit; what others write in this commit is not counted."""
+        rows = max(1, min([rows, *(MOST_EXPANDED // q.fan_out for q in queries)]))
+        self._rows[frontier] = rows
         limit = self._horizon
         for query in queries:
             for topic_id, position in self.before[query.number].positions.items():
@@ -144,38 +148,43 @@ class Round:
         return limit
 
     def _seq_after(self, topic_id: int, start: int, rows: int) -> int:
-        """The seq of the last of the next `rows` records, the horizon where there are fewer."""
-        if self.commit.end(topic_id) - start <= rows:
-            return self._horizon
+        """The seq of the last of the next records that fit one commit, the horizon where all do."""
+        room = MOST_BYTES
+        last: int | None = None
         for _, records in self.runs.runs(self.commit, topic_id, start):
-            if rows <= len(records):
-                return int(records.seq[rows - 1])
-            rows -= len(records)
+            count = portion(records, rows, room)
+            if count == 0 and last is not None:
+                return last
+            # The first record goes alone, however large it is.
+            last = int(records.seq[max(count, 1) - 1])
+            if count < len(records):
+                return last
+            rows -= count
+            room -= byte_size(records)
         return self._horizon
 
     def _upcoming(self, limits: dict[int, int]) -> list[Wanted]:
         """What will be left of topics from outside after this commit, and who reads it."""
-        readers: dict[tuple[int, int], list[SourceReader]] = {}
+        readers: dict[tuple[int, int, int], list[SourceReader]] = {}
         for query in self.topology.order:
             progress = self.before[query.number]
-            if progress.frontier in self._slow:
+            limit = limits[progress.frontier]
+            if progress.frontier in self._slow or limit == self._horizon:
                 continue
             for read in query.reads:
                 topic_id = read.source.topic_id
                 if self.topology.has_writers(read.source.topic):
                     continue
                 start = progress.positions[topic_id]
-                end = self.commit.end(topic_id)
-                if end - start <= self.max_rows:
-                    continue
-                taken = self._take(topic_id, start, limits[progress.frontier])
+                taken = self._take(topic_id, start, limit)
                 following = taken[-1][0] + len(taken[-1][1]) if taken else start
-                if following < end:
-                    found = readers.setdefault((topic_id, following), [])
+                if following < self.commit.end(topic_id):
+                    rows = self._rows[progress.frontier]
+                    found = readers.setdefault((topic_id, following, rows), [])
                     reader = self.readers[query.reading(read.source)]
                     if reader not in found:
                         found.append(reader)
-        return [Wanted(t, start, tuple(r)) for (t, start), r in readers.items()]
+        return [Wanted(t, start, rows, tuple(r)) for (t, start, rows), r in readers.items()]
 
     # --- one query ---------------------------------------------------------------------------
 

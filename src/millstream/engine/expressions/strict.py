@@ -120,6 +120,8 @@ def map_rows(
                 frame.report(index, failure_message(error))
     try:
         values = build_array(output, sql_type)
+    except pa.ArrowCapacityError:
+        raise
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         values, unfit = _build_one_by_one(output, sql_type, frame)
         own = either(own, unfit)

@@ -1,0 +1,46 @@
+"""How much of a topic goes through the queries in one commit: so many rows, and so many bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from millstream.serde.base import Part, RawPart
+from millstream.store.interfaces import Records
+
+MOST_BYTES = 64 << 20
+"""Of values, in one commit; a record that is larger goes alone."""
+MOST_EXPANDED = 2_000_000
+"""Rows that the rows of one commit may become inside a query (a row in each of its windows)."""
+
+
+def portion(records: Records, rows: int, room: int) -> int:
+    """How many of a run's first records are at most `rows` and about `room` bytes."""
+    count = min(rows, len(records))
+    size = byte_size(records)
+    if size <= room or count == 0:
+        return count
+    if isinstance(records.value, RawPart):
+        ends = _ends(records.value.data)
+        fit = int(np.searchsorted(ends, room, side="right"))
+    else:
+        fit = len(records) * room // size
+    return min(count, fit)
+
+
+def byte_size(records: Records) -> int:
+    """About how many bytes the values of a run have."""
+    return _size(records.value)
+
+
+def _size(part: Part) -> int:
+    if isinstance(part, RawPart):
+        ends = _ends(part.data)
+        return int(ends[-1]) if len(ends) else 0
+    return int(sum(a.nbytes for a in part.arrays))
+
+
+def _ends(data: pa.Array) -> np.ndarray:
+    """Where each value ends, in bytes from the first one's start."""
+    offsets = np.frombuffer(data.buffers()[1], np.int32, len(data) + 1, 4 * data.offset)
+    return np.asarray(offsets[1:] - offsets[0])
