@@ -146,7 +146,9 @@ simple = st.recursive(_leaves, _branches, max_leaves=2)
 
 # --- queries ---------------------------------------------------------------------------------
 
-durations = st.builds(ast.Duration, whole_numbers, st.sampled_from(sorted(ast.UNIT_MS)))
+durations = st.builds(ast.Duration, whole_numbers, st.sampled_from(sorted(ast.UNIT_MS))).filter(
+    lambda duration: duration.ms <= ast.MOST_MS
+)
 _options: dict[str, st.SearchStrategy[Any]] = {
     "retention": st.none() | durations,
     "grace": st.none() | durations,

@@ -30,6 +30,7 @@ _INTEGER = re.compile(r"[+-]?\d+\Z")
 _DOUBLE = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)[dDfF]?\Z", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z")
 _MOST_DIGITS = 4_000
+_LONGEST_SHOWN = 60
 """Python reads no number of more digits."""
 _LIMITS: dict[t.SqlType, int] = {t.INTEGER: 2**31, t.BIGINT: 2**63}
 
@@ -116,6 +117,11 @@ def _from_text(target: t.SqlType) -> Caster:
     return forms[target]
 
 
+def _quoted(text: str) -> str:
+    """A text in a message, cut where it is long."""
+    return f"'{text}'" if len(text) <= _LONGEST_SHOWN else f"'{text[:_LONGEST_SHOWN]}…'"
+
+
 def parse_boolean(text: str) -> bool:
     """Whether the text is a beginning of true or yes."""
     word = text.strip(JAVA_WHITESPACE).lower()
@@ -126,13 +132,13 @@ def parse_integer(text: str, target: t.SqlType) -> int:
     """A whole number within the type."""
     trimmed = text.strip(JAVA_WHITESPACE)
     if _INTEGER.match(trimmed) is None:
-        raise EvaluationFailure(f"'{text}' does not read as {target}")
+        raise EvaluationFailure(f"{_quoted(text)} does not read as {target}")
     digits = trimmed.lstrip("+-").lstrip("0")
     if len(digits) > _MOST_DIGITS:
-        raise EvaluationFailure(f"'{text}' is out of the range of {target}")
+        raise EvaluationFailure(f"{_quoted(text)} is out of the range of {target}")
     value = int(digits or "0") * (-1 if trimmed[0] == "-" else 1)
     if not -_LIMITS[target] <= value < _LIMITS[target]:
-        raise EvaluationFailure(f"'{text}' is out of the range of {target}")
+        raise EvaluationFailure(f"{_quoted(text)} is out of the range of {target}")
     return value
 
 
@@ -140,10 +146,10 @@ def parse_double(text: str) -> float:
     """A finite DOUBLE."""
     match = _DOUBLE.match(text.strip(JAVA_WHITESPACE))
     if match is None:
-        raise EvaluationFailure(f"'{text}' does not read as DOUBLE")
+        raise EvaluationFailure(f"{_quoted(text)} does not read as DOUBLE")
     value = float(match[1])
     if math.isinf(value):
-        raise EvaluationFailure(f"'{text}' is out of the range of DOUBLE")
+        raise EvaluationFailure(f"{_quoted(text)} is out of the range of DOUBLE")
     return value
 
 
@@ -151,7 +157,7 @@ def parse_decimal(text: str) -> Decimal:
     """An exact number."""
     trimmed = text.strip(JAVA_WHITESPACE)
     if _DECIMAL.match(trimmed) is None:
-        raise EvaluationFailure(f"'{text}' does not read as DECIMAL")
+        raise EvaluationFailure(f"{_quoted(text)} does not read as DECIMAL")
     return Decimal(trimmed)
 
 
