@@ -16,6 +16,7 @@ from millstream.plan.aggregation import (
     Grouping,
     refuse_aggregates,
 )
+from millstream.plan.named_types import TypeResolver
 from millstream.plan.relations import (
     Built,
     Input,
@@ -63,7 +64,7 @@ class Analyser:
         *,
         keys_as_projected: bool = False,
     ) -> None:
-        self.query = query
+        self.query = query = TypeResolver(catalog).query(query)
         self.keys_as_projected = keys_as_projected
         self.catalog = catalog
         self.registry = registry

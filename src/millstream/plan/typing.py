@@ -269,7 +269,11 @@ class _Typer:
         operand = self.visit(node.operand)
         target = node.type
         if isinstance(target, t.NamedType):
-            target = self._scope.named_type(target.name)  # type: ignore[attr-defined]
+            raise SemanticError(
+                f"{target.name} cannot be used here",
+                node.position,
+                hint="Write out what the type stands for.",
+            )
         if operand.type is None:
             return replace(operand, type=target, position=node.position)
         if not castable(operand.type, target):
