@@ -10,11 +10,12 @@ import pyarrow as pa
 import pytest
 
 from millstream.columns import arrow
-from millstream.engine.portion import portion
 from millstream.engine.query import Query
 from millstream.engine.scheduler import Round
+from millstream.errors import ExecutionError
 from millstream.serde.base import Layout, RawPart, TypedPart
 from millstream.store.interfaces import Records
+from millstream.store.portion import portion, portions
 from millstream.types import STRING, Column
 from tests.feeding import feed, feed_json, log, memory_database, rows, settle, states
 
@@ -31,6 +32,12 @@ def record(number: int, size: int) -> bytes:
 
 
 # --- how much goes through at once ---------------------------------------------------------------
+
+
+def most_bytes(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    """Let only so many bytes be taken at once."""
+    for place in ("engine.scheduler", "database.pull", "store.portion"):
+        monkeypatch.setattr(f"millstream.{place}.MOST_BYTES", room)
 
 
 def run_of(values: list[bytes | None], *, typed: bool = False) -> Records:
@@ -81,8 +88,7 @@ def test_a_portion_of_columns_is_about_right() -> None:
 def test_large_records_go_through_in_small_commits(
     late: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("millstream.engine.scheduler.MOST_BYTES", 1_000)
-    monkeypatch.setattr("millstream.engine.read_ahead.MOST_BYTES", 1_000)
+    most_bytes(monkeypatch, 1_000)
     sizes: list[int] = []
     step = Query.step
 
@@ -271,3 +277,52 @@ def test_records_with_ten_thousand_unknown_names() -> None:
         settle(db)
         assert [n for (n,) in rows(db, "SELECT n FROM copies;")] == list(range(150))
         assert log(db) == []
+
+
+# --- reading much --------------------------------------------------------------------------------
+
+
+def test_portions_of_runs_cut_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [(0, run_of([b"xx"] * 3)), (3, run_of([b"xx"] * 3)), (6, run_of([b"xx"] * 3))]
+
+    def taken(most_rows: int, room: int) -> list[tuple[int, int]]:
+        most_bytes(monkeypatch, room)
+        return [(at, len(r)) for at, r in portions(runs, most_rows)]
+
+    assert taken(100, 100) == [(0, 3), (3, 3), (6, 3)]
+    assert taken(4, 100) == [(0, 3), (3, 1)]
+    assert taken(6, 100) == [(0, 3), (3, 3)]
+    assert taken(100, 9) == [(0, 3), (3, 1)]
+    assert taken(100, 1) == [(0, 1)]
+    assert list(portions([], 5)) == []
+
+
+def test_answers_and_subscriptions_read_large_records_in_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    most_bytes(monkeypatch, 1_000)
+    with (
+        memory_database(WORDS.format(format="JSON")) as db,
+        db.subscribe("SELECT n FROM words EMIT CHANGES;") as pushed,
+    ):
+        for start in range(0, 20, 4):
+            feed(db, "words", [record(n, 400) for n in range(start, start + 4)])
+        assert [n for (n,) in rows(db, "SELECT n FROM words;")] == list(range(20))
+        assert rows(db, "SELECT COUNT(*) FROM words;") == [(20,)]
+        parts = []
+        while part := pushed.poll():
+            parts.append([n for (n,) in part])
+        assert parts == [[n, n + 1] for n in range(0, 20, 2)]
+
+
+def test_an_answer_that_does_not_fit_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(parts: Any) -> Any:
+        raise pa.ArrowInvalid("offset overflow while concatenating arrays")
+
+    monkeypatch.setattr("millstream.database.pull.concat_rows", too_large)
+    with memory_database(WORDS.format(format="JSON")) as db:
+        feed(db, "words", [b"{}"])
+        for query in ("SELECT * FROM words;", "SELECT COUNT(*) FROM words;"):
+            with pytest.raises(ExecutionError, match="does not fit into memory") as caught:
+                db.sql(query)
+            assert caught.value.hint is not None

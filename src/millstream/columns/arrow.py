@@ -78,6 +78,13 @@ def from_python(values: Iterable[Any], sql_type: t.SqlType) -> pa.Array:
     return found
 
 
+def is_too_much(error: BaseException) -> bool:
+    """Whether a batch did not fit into memory, or its texts not into one array (of 2 GB)."""
+    if isinstance(error, pa.ArrowInvalid):
+        return "overflow" in str(error)
+    return isinstance(error, MemoryError | pa.ArrowCapacityError)
+
+
 def to_python(array: pa.Array, sql_type: t.SqlType) -> list[Any]:
     """The values of an array as the module's table gives them."""
     values: list[Any] = array.to_pylist()

@@ -14,6 +14,7 @@ from millstream.connect.retry import HasRetryPolicy, RetryPolicy
 from millstream.connect.runtime import ConnectorState, owner_of, trace_sentence
 from millstream.errors import MillstreamError
 from millstream.store.interfaces import Records, Store, View
+from millstream.store.portion import portions
 
 _log = logging.getLogger(__name__)
 
@@ -251,7 +252,9 @@ class SinkWorker:
             if start >= end:
                 continue
             self._turn += step + 1
-            runs = list(view.read(topic_id, start, self._rows_per_put))
+            runs = list(
+                portions(view.read(topic_id, start, self._rows_per_put), self._rows_per_put)
+            )
             if runs:
                 end = runs[-1][0] + len(runs[-1][1])
             return _Work(name, topic_id, end, [(max(0, start - at), run) for at, run in runs])

@@ -12,6 +12,7 @@ import pyarrow as pa
 from millstream import types as t
 from millstream.catalog.model import Source
 from millstream.columns import arrow
+from millstream.columns.arrow import is_too_much
 from millstream.columns.batch import Batch, empty, is_null
 from millstream.columns.hash_index import first_occurrences
 from millstream.columns.keys import hash_rows
@@ -22,7 +23,7 @@ from millstream.engine.build import Builder
 from millstream.engine.expressions import constant
 from millstream.engine.operators.base import StepContext
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
-from millstream.errors import ParseError, SemanticError
+from millstream.errors import ExecutionError, ParseError, SemanticError
 from millstream.functions.registry import Registry
 from millstream.plan import nodes
 from millstream.plan.analyse import Analyser, Purpose
@@ -30,6 +31,7 @@ from millstream.plan.trees import walk
 from millstream.sql import ast
 from millstream.sql.script import parse_statement
 from millstream.store.interfaces import Records, View
+from millstream.store.portion import MOST_BYTES, byte_size
 from millstream.store.records import concat_records, same_shape
 
 if TYPE_CHECKING:
@@ -60,13 +62,20 @@ def answer(database: Database, text: str) -> Result:
             source=text,
             hint="Use subscribe, or leave EMIT out.",
         )
-    if beyond_pull(query, database.registry):
-        return _ad_hoc(database, text, None)
     try:
+        if beyond_pull(query, database.registry):
+            return _ad_hoc(database, text, None)
         return pull(database, query)
     except SemanticError as error:
         error.source = error.source or text
         raise
+    except (MemoryError, pa.ArrowInvalid, pa.ArrowCapacityError) as error:
+        if not is_too_much(error):
+            raise
+        raise ExecutionError(
+            "what has to be read for the answer does not fit into memory",
+            hint="Name fewer columns, or let a persistent query do the work.",
+        ) from error
 
 
 def beyond_pull(query: ast.Query, registry: Registry) -> bool:
@@ -196,13 +205,15 @@ def _last_rows(batch: Batch) -> Batch:
 def joined_runs(runs: Iterable[tuple[int, Records]]) -> Iterator[Records]:
     """Neighbouring runs as one: many small ones take long to decode."""
     waiting: list[Records] = []
-    rows = 0
+    rows = size = 0
     for _, records in runs:
-        if waiting and (rows >= _ROWS_AT_ONCE or not same_shape(waiting[0], records)):
+        enough = rows >= _ROWS_AT_ONCE or size >= MOST_BYTES
+        if waiting and (enough or not same_shape(waiting[0], records)):
             yield concat_records(waiting)
-            waiting, rows = [], 0
+            waiting, rows, size = [], 0, 0
         waiting.append(records)
         rows += len(records)
+        size += byte_size(records)
     if waiting:
         yield concat_records(waiting)
 

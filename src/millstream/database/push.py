@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,30 +13,19 @@ from millstream.columns.batch import Batch, is_null
 from millstream.columns.segments import coalesce
 from millstream.database.pull import joined_runs
 from millstream.engine.query import Query
-from millstream.engine.slicing import head
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
 from millstream.errors import SemanticError, StoreError
 from millstream.plan.analyse import Analyser, Purpose
 from millstream.plan.nodes import QueryPlan
 from millstream.sql import ast
 from millstream.sql.script import parse_statement
-from millstream.store.interfaces import Records
+from millstream.store.portion import portions
 
 if TYPE_CHECKING:
     from millstream.database.database import Database
 
 _ROWS_A_READ = 10_000
 _WAIT_S = 0.05
-
-
-def _first_rows(runs: Iterable[tuple[int, Records]]) -> Iterator[tuple[int, Records]]:
-    """The runs up to so many rows, the last one cut."""
-    left = _ROWS_A_READ
-    for ordinal, records in runs:
-        yield ordinal, head(records, left)
-        left -= len(records)
-        if left <= 0:
-            return
 
 
 class Row(tuple[Any, ...]):
@@ -160,7 +149,7 @@ class Subscription:
         with self._database.store.view() as view:
             for source in {r.source.id: r.source for r in self._query.reads}.values():
                 start = self._positions[source.topic_id]
-                runs = list(_first_rows(view.read(source.topic_id, start, _ROWS_A_READ)))
+                runs = list(portions(view.read(source.topic_id, start, _ROWS_A_READ), _ROWS_A_READ))
                 if runs:
                     read = self._readers[source.id].read
                     taken[source.id] = concat_rows([read(r) for r in joined_runs(runs)])

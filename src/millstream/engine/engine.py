@@ -6,10 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 
-import pyarrow as pa
-
 from millstream.catalog.model import Source
 from millstream.clock import Clock
+from millstream.columns.arrow import is_too_much
 from millstream.engine.arrival import Arrivals
 from millstream.engine.noted import Noted
 from millstream.engine.pace import Pace
@@ -148,7 +147,7 @@ class Engine:
         """Go back to the last commit: to take less at once where there was too much for memory,
         else to go on without the query."""
         cause = failure.cause
-        if _is_too_much(cause):
+        if is_too_much(cause):
             if self._rows > 1:
                 self._rows = max(1, self._rows // _SMALLER)
                 self.reload()
@@ -256,13 +255,6 @@ class Engine:
                 for q in self.queries.values()
                 for topic_id in q.topic_ids
             )
-
-
-def _is_too_much(error: Exception) -> bool:
-    """Whether a batch did not fit into memory, or its texts not into an array (of 2 GB)."""
-    if isinstance(error, pa.ArrowInvalid):
-        return "overflow" in str(error)
-    return isinstance(error, MemoryError | pa.ArrowCapacityError)
 
 
 def _id_of(query: Query) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from millstream.engine.portion import MOST_BYTES, byte_size, portion
-from millstream.engine.slicing import head
 from millstream.engine.source_rows import SourceReader, SourceRows
 from millstream.store.interfaces import Records, Store
+from millstream.store.portion import portions
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +69,18 @@ class ReadAhead:
         ahead = Ahead()
         with self._store.view() as view:
             for item in wanted:
-                left, room = item.rows, MOST_BYTES
-                for ordinal, records in view.read(item.topic_id, item.start, left):
-                    ahead.runs[item.topic_id, ordinal] = records
-                    cut = head(records, portion(records, left, room))
-                    if len(cut) == 0:
-                        break
+                whole: dict[int, Records] = {}
+                runs = _kept(view.read(item.topic_id, item.start, item.rows), whole)
+                for ordinal, records in portions(runs, item.rows):
+                    ahead.runs[item.topic_id, ordinal] = whole[ordinal]
                     for reader in item.readers:
-                        ahead.rows[reader, ordinal, len(cut)] = reader.read(cut)
-                    if len(cut) < len(records):
-                        break
-                    left -= len(cut)
-                    room -= byte_size(cut)
-                    if left <= 0:
-                        break
+                        ahead.rows[reader, ordinal, len(records)] = reader.read(records)
         return ahead
+
+
+def _kept(
+    runs: Iterable[tuple[int, Records]], whole: dict[int, Records]
+) -> Iterator[tuple[int, Records]]:
+    for ordinal, records in runs:
+        whole[ordinal] = records
+        yield ordinal, records

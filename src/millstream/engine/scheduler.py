@@ -13,7 +13,6 @@ from millstream.engine.arrival import Arrivals
 from millstream.engine.noted import Noted, located
 from millstream.engine.operators.base import MOST_NOTES, Note
 from millstream.engine.pace import Pace
-from millstream.engine.portion import MOST_BYTES, MOST_EXPANDED, byte_size, portion
 from millstream.engine.profile import EngineMeters
 from millstream.engine.query import Query, Reading
 from millstream.engine.read_ahead import Ahead, ReadAhead, Wanted
@@ -22,7 +21,10 @@ from millstream.engine.slicing import head
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
 from millstream.engine.topology import Topology
 from millstream.store.interfaces import Commit, Records, View
+from millstream.store.portion import MOST_BYTES, byte_size, portion
 
+MOST_EXPANDED = 2_000_000
+"""Rows that the rows of one commit may become inside a query (a row in each of its windows)."""
 FRONTIER = "frontier"
 """The kind of catalogue entry that holds a query's frontier."""
 

@@ -1,17 +1,35 @@
-"""How much of a topic goes through the queries in one commit: so many rows, and so many bytes."""
+"""How much of a topic is taken at once: so many rows, and so many bytes."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
 
 from millstream.serde.base import Part, RawPart
 from millstream.store.interfaces import Records
+from millstream.store.records import slice_records
 
 MOST_BYTES = 64 << 20
-"""Of values, in one commit; a record that is larger goes alone."""
-MOST_EXPANDED = 2_000_000
-"""Rows that the rows of one commit may become inside a query (a row in each of its windows)."""
+"""Of values, at once; a record that is larger goes alone."""
+
+
+def portions(runs: Iterable[tuple[int, Records]], rows: int) -> Iterator[tuple[int, Records]]:
+    """The first runs up to so many rows and about `MOST_BYTES`, the last one cut; at least one
+    record, if there is any."""
+    room, first = MOST_BYTES, True
+    for ordinal, records in runs:
+        count = portion(records, rows, room)
+        if count == 0 and not first:
+            return
+        cut = slice_records(records, 0, max(count, 1))
+        yield ordinal, cut
+        first = False
+        rows -= len(cut)
+        room -= byte_size(cut)
+        if len(cut) < len(records) or rows <= 0:
+            return
 
 
 def portion(records: Records, rows: int, room: int) -> int:
