@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _BUSY_S = 0.010
 """Time for lagging queries in a commit that carries live records."""
 _QUIET_S = 0.050
@@ -19,11 +21,17 @@ class Pace:
     def __init__(self, max_rows: int) -> None:
         self._max_rows = max_rows
         self._rows_per_s = _FIRST_GUESS
+        self._turn = 0
 
-    def rows(self, groups: int, *, busy: bool) -> int:
-        """How many records of a topic each of so many groups of lagging queries may take."""
-        total = self._rows_per_s * (_BUSY_S if busy else _QUIET_S)
-        return min(max(int(total / groups), _FEWEST_ROWS), self._max_rows)
+    def share(self, lagging: Sequence[int], *, busy: bool) -> tuple[int, list[int]]:
+        """How many records of a topic a group of lagging queries may take, and which groups are
+        due: where they are many, they take turns."""
+        total = int(self._rows_per_s * (_BUSY_S if busy else _QUIET_S))
+        count = min(len(lagging), max(1, total // _FEWEST_ROWS))
+        turn = self._turn % len(lagging)
+        self._turn += count
+        due = [*lagging[turn:], *lagging[:turn]][:count]
+        return min(max(total // count, _FEWEST_ROWS), self._max_rows), due
 
     def took(self, rows: int, seconds: float) -> None:
         """Lagging queries took so many rows in so much time."""

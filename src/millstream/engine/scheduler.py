@@ -123,12 +123,14 @@ class Round:
         front = max(groups, default=-1)
         limits = {f: self._limit_of(f, g, self.max_rows) for f, g in groups.items() if f == front}
         lagging = [f for f in groups if f != front]
-        rows = self.max_rows
+        rows, due = self.max_rows, lagging
         if lagging and limits[front] == self._horizon:
             self._slow.update(lagging)
-            rows = self.pace.rows(len(lagging), busy=self._has_news(groups[front]))
+            rows, due = self.pace.share(lagging, busy=self._has_news(groups[front]))
         for frontier in lagging:
-            limits[frontier] = self._limit_of(frontier, groups[frontier], rows)
+            limits[frontier] = frontier
+            if frontier in due:
+                limits[frontier] = self._limit_of(frontier, groups[frontier], rows)
         return limits
 
     def _has_news(self, queries: list[Query]) -> bool:
