@@ -4,8 +4,8 @@
 
 Most windows hold one click, so each click costs about a dozen rows of state and of topics; the
 grace of 24 hours keeps all of them open. Beside one batch in DuckDB over the same clicks, from raw
-bytes, each in a process of its own, interleaved; Millstream commits every 50,000 clicks. Tables are compared row by row; the file's bytes
-are told by what they keep.
+bytes, each in a process of its own, interleaved; Millstream commits every 50,000 clicks. Tables
+are compared row by row; the file's bytes are told by what they keep.
 """
 
 from __future__ import annotations

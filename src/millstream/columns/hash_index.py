@@ -79,6 +79,16 @@ class HashIndex:
         """The slot of each key; unknown keys get the next slots, in order of first occurrence."""
         return self.insert(*keys)[0]
 
+    def find_or_insert_distinct(self, *keys: np.ndarray) -> np.ndarray:
+        """As `find_or_insert`, for keys that are known to differ from each other."""
+        slots = self.find(*keys)
+        missing = (slots < 0).nonzero()[0]
+        if len(missing):
+            given = self.allocate(len(missing))
+            self._insert_distinct([np.ascontiguousarray(k[missing]) for k in keys], given)
+            slots[missing] = given
+        return slots
+
     def insert(self, *keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The slot of each key, and the rows at which unknown keys, now given one, came first."""
         slots = self.find(*keys)

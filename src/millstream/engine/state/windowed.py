@@ -1,7 +1,7 @@
 """State by key and position in time, in segments: a batch touches few, and expiry drops whole ones.
 
 A position is a window's number or a session's start; a segment holds `span` positions. Segments
-that nothing touched for a while are kept as compressed Arrow and come back when they are touched.
+that nothing touched for a while are packed, and come back when they are touched.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from millstream.columns import segments as sg
 from millstream.columns.hash_index import HashIndex
+from millstream.engine.state.frozen import Frozen, freeze
 from millstream.engine.state.pages import columns_of, rows_of
 from millstream.engine.state.ring import RING_PAGES, Ring
 from millstream.engine.state.slots import Rows, SlotTable, fresh_rows
@@ -21,6 +22,7 @@ from millstream.functions.aggregates.kernels import ColumnKernel
 from millstream.store.interfaces import Commit, StoreId, View
 
 _HOT_SEGMENTS = 32
+_HOT_ROWS = 500_000
 _FREEZE_ROWS = 4096
 
 
@@ -40,7 +42,7 @@ class Segment:
     def slots(self, code: np.ndarray, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """The slots of codes, which are distinct; unknown ones are added."""
         before = len(self.index)
-        slots = self.index.find_or_insert(code)
+        slots = self.index.find_or_insert_distinct(code)
         count = len(self.index)
         if count > before:
             self._reserve(count)
@@ -90,7 +92,7 @@ class WindowedState:
         self._store = store
         self._rings: dict[int, Ring] = {}
         self._segments: dict[int, Segment] = {}
-        self._cold: dict[int, list[pa.RecordBatch]] = {}
+        self._cold: dict[int, list[pa.RecordBatch | Frozen]] = {}
         self._changed: set[int] = set()
         self._dropped: set[int] = set()
         self._clock = 0
@@ -149,7 +151,7 @@ class WindowedState:
         found = []
         for number in self.numbers():
             if (low is None or number >= low) and (high is None or number <= high):
-                segment = self._open(number, False)
+                segment = self._read(number)
                 if segment is not None:
                     found.append(segment)
         return found
@@ -165,7 +167,7 @@ class WindowedState:
             high = high if last is None else min(high, last)
             if low > high:
                 continue
-            segment = self._open(number, False)
+            segment = self._read(number, ids)
             if segment is None:
                 continue
             positions = np.tile(np.arange(low, high + 1), len(ids))
@@ -181,7 +183,7 @@ class WindowedState:
             held[segment.ids[: len(segment)]] = True
         for parts in self._cold.values():
             for part in parts:
-                held[_expanded(part).column(1).to_numpy()] = True
+                held[_thawed(part).column(1).to_numpy()] = True
         return held
 
     def largest(self, extra: int) -> dict[int, int]:
@@ -189,7 +191,7 @@ class WindowedState:
         column = 5 + extra
         found: dict[int, int] = {}
         for number, parts in self._cold.items():
-            values = [int(p.column(column).to_numpy().max()) for p in parts if p.num_rows]
+            values = [int(_thawed(p).column(column).to_numpy().max()) for p in parts]
             found[number] = max(values, default=-1)
         return found
 
@@ -229,6 +231,12 @@ class WindowedState:
             number = part.page // RING_PAGES
             self._ring(number).loaded(part.page, part.rows)
             self._cold.setdefault(number, []).append(part.rows)
+        for number in sorted(self._cold)[:-_HOT_SEGMENTS]:
+            self._cold[number] = [
+                freeze(rows) if rows.num_rows >= _FREEZE_ROWS else rows
+                for rows in self._cold[number]
+                if isinstance(rows, pa.RecordBatch)
+            ]
 
     # --- inside --------------------------------------------------------------------------------
 
@@ -264,13 +272,32 @@ class WindowedState:
             self._changed.add(number)
         return segment
 
-    def _thaw(self, number: int, segment: Segment, parts: list[pa.RecordBatch]) -> None:
-        columns = columns_of([_expanded(p) for p in parts])
+    def _read(self, number: int, keys: np.ndarray | None = None) -> Segment | None:
+        """A segment to look at, of a cold one a copy: with all its rows, or those of some keys."""
+        parts = self._cold.get(number)
+        if parts is None:
+            return self._segments.get(number)
+        segment = Segment(self.kernels, self.extra)
+        self._thaw(number, segment, parts, keys)
+        return segment
+
+    def _thaw(
+        self,
+        number: int,
+        segment: Segment,
+        parts: list[pa.RecordBatch | Frozen],
+        keys: np.ndarray | None = None,
+    ) -> None:
+        columns = columns_of([_thawed(p) for p in parts])
+        if keys is not None:
+            mine = pa.array(np.flatnonzero(np.isin(columns[1].to_numpy(), keys)))
+            columns = [c.take(mine) for c in columns]
         _, last = sg.last_of_each(columns[0].to_numpy())
         last = last[np.argsort(columns[0].to_numpy()[last])]
-        slot, ids, positions = (c.to_numpy()[last] for c in columns[:3])
-        segment.slots(self._code(number, ids, positions), ids, positions)
-        segment.table.restore(slot, [c.take(pa.array(last)) for c in columns[3:]])
+        ids, positions = (c.to_numpy()[last] for c in columns[1:3])
+        # Of all rows each gets the slot that it had: slots were given in this order.
+        slots = segment.slots(self._code(number, ids, positions), ids, positions)
+        segment.table.restore(slots, [c.take(pa.array(last)) for c in columns[3:]])
 
     def _write_segment(self, commit: Commit, number: int, segment: Segment) -> None:
         changed = segment.table.changed()
@@ -286,26 +313,19 @@ class WindowedState:
 
     def _cool(self) -> None:
         """Compress segments beyond the most recently touched ones."""
-        if len(self._segments) <= _HOT_SEGMENTS:
+        rows = sum(len(s) for s in self._segments.values())
+        if len(self._segments) <= _HOT_SEGMENTS and rows <= _HOT_ROWS:
             return
+        rows = 0
         by_touch = sorted(self._segments.items(), key=lambda item: -item[1].touched)
-        for number, segment in by_touch[_HOT_SEGMENTS:]:
+        for place, (number, segment) in enumerate(by_touch):
+            rows += len(segment)
+            if place < _HOT_SEGMENTS and rows <= _HOT_ROWS:
+                continue
             if segment.touched < self._clock and len(segment) >= _FREEZE_ROWS:
-                self._cold[number] = [_compressed(segment.stored(np.arange(len(segment))))]
+                self._cold[number] = [freeze(segment.stored(np.arange(len(segment))))]
                 del self._segments[number]
 
 
-def _compressed(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """A batch of one binary value: the rows as an LZ4 stream."""
-    sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with pa.ipc.new_stream(sink, rows.schema, options=options) as writer:
-        writer.write_batch(rows)
-    return pa.RecordBatch.from_arrays([pa.array([sink.getvalue().to_pybytes()])], ["stream"])
-
-
-def _expanded(rows: pa.RecordBatch) -> pa.RecordBatch:
-    if rows.schema.names != ["stream"]:
-        return rows
-    with pa.ipc.open_stream(rows.column(0)[0].as_buffer()) as reader:
-        return reader.read_next_batch()
+def _thawed(rows: pa.RecordBatch | Frozen) -> pa.RecordBatch:
+    return rows.thaw() if isinstance(rows, Frozen) else rows
