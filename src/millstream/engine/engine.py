@@ -188,6 +188,7 @@ class Engine:
             )
             moved = work.run(self._read_ahead)
             if not moved and not fed:
+                self._progress = work.after
                 return False
             for query in self._topology.order:
                 query.write(commit)

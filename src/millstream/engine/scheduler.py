@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -41,10 +41,12 @@ class QueryFailedError(Exception):
 @dataclass(slots=True)
 class Progress:
     """Where a query stands: the ordinal it reads next per topic, and its frontier: all records
-    with a seq up to it have gone through."""
+    with a seq up to it have gone through. `stored`: the frontier as the last commit has it, which
+    may be behind where there was nothing to read."""
 
     positions: dict[int, int] = field(default_factory=dict)
     frontier: int = -1
+    stored: int = -1
 
 
 @dataclass(slots=True)
@@ -76,7 +78,7 @@ class Round:
         self.commit = commit
         self.topology = topology
         self.before = progress
-        self.after = {n: Progress(dict(p.positions), p.frontier) for n, p in progress.items()}
+        self.after = {n: replace(p, positions=dict(p.positions)) for n, p in progress.items()}
         self.readers = readers
         self.runs = runs
         self.arrivals = arrivals
@@ -327,7 +329,8 @@ class Round:
             for topic_id, ordinal in new.positions.items():
                 if old.positions.get(topic_id) != ordinal:
                     self.commit.set_position(query.owner, topic_id, ordinal)
-            if new.frontier != old.frontier:
+            if new.frontier != new.stored:
+                new.stored = new.frontier
                 self.commit.put_entry(FRONTIER, query.number, {"seq": new.frontier})
 
 
@@ -336,7 +339,7 @@ def load_progress(query: Query, view: View) -> Progress:
     stored = view.positions(query.owner)
     positions = {t: stored.get(t, 0) for t in query.topic_ids}
     frontier = view.entries(FRONTIER).get(query.number, {}).get("seq", -1)
-    return Progress(positions, frontier)
+    return Progress(positions, frontier, frontier)
 
 
 def passed_by_others(view: View, running: Collection[int]) -> dict[int, int]:
