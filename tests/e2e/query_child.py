@@ -2,6 +2,9 @@
 
     python -m tests.e2e.query_child PATH SEED DIE_AFTER OPERATOR
 
+`OPERATOR` names the queries that are made late, or is "a replacement": a query that is made early
+and replaced late.
+
 `DIE_AFTER`: the number of writes into commits after which the process kills itself; 0: never.
 What has been fed is what the topics hold, so a restart goes on where the last commit left off.
 """
@@ -20,6 +23,10 @@ from tests.e2e.query_runs import OPERATORS, Bench, records
 
 COUNT = 160
 LATE_AT = 120
+REPLACEMENT = (
+    "CREATE TABLE q AS SELECT k, COUNT(*) AS n FROM s WHERE a > 0 GROUP BY k;",
+    "CREATE OR REPLACE TABLE q AS SELECT k, COUNT(*) AS n, COUNT(*) * 2 AS m FROM s GROUP BY k;",
+)
 _WRITES = ("append", "set_position", "put_delta", "put_page", "put_entry", "commit")
 
 
@@ -31,18 +38,22 @@ def main(path: str, seed: str, die_after: str, operator: str) -> None:
     with bench.database.store.view() as view:
         topics = [view.topic(name) for name in "srt"]
         fed = sum(view.end(topic.id) for topic in topics if topic is not None)
+    early, late = _scripts(operator)
+    bench.database.execute(early, skip_existing=True)
     while fed < COUNT:
         if fed >= LATE_AT:
-            _make_late(bench, operator)
+            bench.database.execute(late, skip_existing=True)
         bench.feed(found[fed : fed + 3])
         fed += 3
-    _make_late(bench, operator)
     bench.finish()
     bench.close()
 
 
-def _make_late(bench: Bench, operator: str) -> None:
-    bench.database.execute("\n".join(OPERATORS[operator]), skip_existing=True)
+def _scripts(operator: str) -> tuple[str, str]:
+    """What is made at once, and what when most has been fed."""
+    if operator == "a replacement":
+        return REPLACEMENT
+    return "", "\n".join(OPERATORS[operator])
 
 
 def _arm(die_after: int) -> None:

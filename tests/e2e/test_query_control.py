@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections import Counter
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from millstream import types as t
 from millstream.database import Database
 from millstream.errors import SemanticError
-from tests.e2e.query_runs import OPERATORS, ORDERED, Bench, Topics, pieces, records
+from millstream.functions import default_registry
+from millstream.functions.registry import ScalarFunction, Variant
+from tests.e2e.query_runs import LIVE, OPERATORS, ORDERED, SOURCES, Bench, Topics, pieces, records
 from tests.e2e.test_late_query import made_first, run_child
 from tests.properties.engine_runs import check_healthy
 from tests.properties.program_records import Record
@@ -173,6 +177,66 @@ def test_a_restart_keeps_each_query_in_its_state(operator: str, tmp_path: Path) 
     assert query not in states(bench.database)
     assert bench.finish() == topics
     bench.close()
+
+
+def test_a_query_that_cannot_be_planned_waits_for_what_it_needs(tmp_path: Path) -> None:
+    """A function of the user's own may not be there when a database is opened."""
+    path = str(tmp_path / "function.db")
+    registry = default_registry().child()
+    variant = Variant((t.INTEGER,), t.INTEGER, row=lambda value: value * 100)
+    registry.add(ScalarFunction("HUNDREDFOLD", "own", "Times a hundred.", (variant,)))
+    properties = {"auto.offset.reset": "earliest"}
+    with Database.open(path, registry=registry, properties=properties) as db:
+        db.execute(SOURCES.format(partitions=1))
+        db.execute("CREATE STREAM q AS SELECT k, HUNDREDFOLD(a) AS a FROM s;")
+        db.execute("CREATE STREAM other AS SELECT k, a FROM s;")
+        db.insert("s", [{"k": "x", "a": 1}])
+        db.run(until_idle=True)
+    with Database.open(path) as db:
+        assert states(db) == {"CSAS_Q_0": "ERROR", "CSAS_OTHER_1": "RUNNING"}
+        assert "HUNDREDFOLD" in str(db.metrics().errors)
+        db.insert("s", [{"k": "x", "a": 2}])
+        db.run(until_idle=True)
+        assert len(db.sql("SELECT * FROM other").rows()) == 2
+    with Database.open(path, registry=registry) as db:
+        check_healthy(db)
+        db.run(until_idle=True)
+        assert db.sql("SELECT a FROM q").rows() == [(100,), (200,)]
+
+
+def test_control_while_the_engine_runs() -> None:
+    """Statements and inserts of several threads; every record is counted once."""
+    with Database.open(":memory:", properties={"auto.offset.reset": "earliest"}) as db:
+        db.execute(SOURCES.format(partitions=1) + LIVE)
+        db.execute("CREATE TABLE q AS SELECT k, COUNT(*) AS n, SUM(a) AS sa FROM live GROUP BY k;")
+        db.start()
+
+        def insert(number: int) -> None:
+            for i in range(60):
+                db.insert("s", [{"k": f"k{(i + number) % 5}", "a": i}])
+
+        threads = [threading.Thread(target=insert, args=(n,)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        versions = ("HAVING COUNT(*) > 0", "", "HAVING SUM(a) > -1")
+        for i in range(12):
+            db.execute("PAUSE CTAS_Q_2;" if i % 2 else "PAUSE ALL; RESUME CSAS_LIVE_0;")
+            db.execute(
+                "CREATE OR REPLACE TABLE q AS SELECT k, COUNT(*) AS n, SUM(a) AS sa FROM live"
+                f" GROUP BY k {versions[i % 3]};"
+            )
+            db.execute(f"CREATE STREAM late_{i} AS SELECT k, a FROM live; RESUME ALL;")
+            if i % 3 == 0:
+                db.execute(f"DROP STREAM late_{i} DELETE TOPIC;")
+        for thread in threads:
+            thread.join()
+        db.stop()
+        db.run(until_idle=True)
+        check_healthy(db)
+        counts = {f"k{n}": 36 for n in range(5)}
+        assert dict(db.sql("SELECT k, n FROM q").rows()) == counts
+        assert dict(db.sql("SELECT k, n FROM live_counts").rows()) == counts
+        assert len(db.sql("SELECT * FROM late_11").rows()) == 180
 
 
 # --- TERMINATE -----------------------------------------------------------------------------------

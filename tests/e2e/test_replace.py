@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -12,7 +13,9 @@ import pytest
 from millstream.clock import FixedClock
 from millstream.database import Database
 from millstream.errors import SemanticError
+from tests.e2e.query_child import COUNT, LATE_AT, REPLACEMENT
 from tests.e2e.query_runs import Bench, pieces, records
+from tests.e2e.test_late_query import run_child
 from tests.properties.engine_runs import append, check_healthy, dump
 from tests.properties.program_records import Record
 
@@ -507,6 +510,25 @@ def test_a_script_with_replacements_can_run_again(tmp_path: Path) -> None:
     outcomes = database.execute(script, skip_existing=True)
     assert [outcome.skipped for outcome in outcomes] == [True, True, True, False]
     database.close()
+
+
+def test_kills_around_a_replacement_change_nothing(tmp_path: Path) -> None:
+    found = records(Random("seed"), COUNT)
+    bench = Bench.open()
+    bench.database.execute(REPLACEMENT[0])
+    bench.feed(found[:LATE_AT])
+    bench.database.execute(REPLACEMENT[1])
+    bench.feed(found[LATE_AT:])
+    expected = bench.finish()
+    bench.close()
+    path, random = str(tmp_path / "killed.db"), Random(3)
+    kills = 0
+    while run_child(path, "seed", random.randint(60, 300), "a replacement") == -signal.SIGKILL:
+        kills += 1
+    assert kills >= 3
+    bench = Bench.open(path)
+    assert bench.finish() == expected
+    bench.close()
 
 
 # --- refusals ------------------------------------------------------------------------------------

@@ -115,10 +115,21 @@ class Database:
             self.catalog: Catalog = load_catalog(view)
         if self.store.read_only:
             return
-        for info in self.catalog.queries.values():
+        for info in list(self.catalog.queries.values()):
             if info.state == "RUNNING":
-                self.engine.add(self.make_query(info))
+                self._start(info)
         start_all(self.connectors, self.catalog, self.positions())
+
+    def _start(self, info: QueryInfo) -> None:
+        """Run a query of the catalogue. One that cannot be planned here (a function of the user's
+        own may be missing) stands still until the database is opened again."""
+        try:
+            query = self.make_query(info)
+        except MillstreamError as error:
+            failed = replace(info, state="ERROR", error=trace_sentence(error))
+            self.catalog.queries[info.id] = failed
+            return
+        self.engine.add(query)
 
     def _make_log(self) -> None:
         with self.store.view() as view:
