@@ -6,7 +6,7 @@ a null inside a key of several columns is a value like any other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -68,11 +68,9 @@ class KeyIndex:
 
     def find(self, arrays: list[pa.Array]) -> np.ndarray:
         """The number of each row's key, -1 where it is unknown."""
-        if self._plain and arrays[0].null_count:
-            valid = arrow.valid_mask(arrays[0])
-            found = self._index.find(*self._codes([arrays[0].fill_null(0)]))
-            return np.where(valid, found, self._null_id)
-        return self._index.find(*self._codes(arrays))
+        if len(arrays[0]) <= _RECALL_ROWS and self._can_recall:
+            return self._find_few(arrays)
+        return self._find_many(arrays)
 
     def arrays(self, ids: np.ndarray) -> list[pa.Array]:
         """The key columns of the given numbers."""
@@ -118,6 +116,32 @@ class KeyIndex:
         first, second = hash_rows(arrays, self.types, distinct)
         return [first.view(np.int64), second.view(np.int64)]
 
+    def _find_few(self, arrays: list[pa.Array]) -> np.ndarray:
+        rows = list(zip(*[a.to_pylist() for a in arrays], strict=True))
+        recalled = [self._recalled.get(row, -1) for row in rows]
+        if -1 not in recalled:
+            return np.array(recalled, np.int64)
+        ids = self._find_many(arrays)
+        self._recall((row, i) for row, i in zip(rows, ids.tolist(), strict=True) if i >= 0)
+        return ids
+
+    def _find_many(self, arrays: list[pa.Array]) -> np.ndarray:
+        first = arrays[0]
+        if self._plain and first.null_count:
+            found = self._index.find(*self._codes([first.fill_null(0)]))
+            return np.where(arrow.valid_mask(first), found, self._null_id)
+        if self._texts and len(arrays) == 1 and len(first) >= _FEW and not first.null_count:
+            encoded = first.dictionary_encode()
+            found = self._index.find(*self._codes([encoded.dictionary], True))
+            return np.asarray(found[encoded.indices.to_numpy()])
+        return self._index.find(*self._codes(arrays))
+
+    def _recall(self, keys: Iterable[tuple[tuple[object, ...], int]]) -> None:
+        """Remember the numbers of some keys."""
+        if len(self._recalled) >= _RECALLED:
+            self._recalled.clear()
+        self._recalled.update(keys)
+
     def _insert_few(self, arrays: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
         """A few rows: most are of keys that were seen a moment ago, which a dict knows fastest."""
         rows = list(zip(*[a.to_pylist() for a in arrays], strict=True))
@@ -125,9 +149,7 @@ class KeyIndex:
         if -1 not in recalled:
             return np.array(recalled, np.int64), np.empty(0, np.int64)
         ids, first = self._insert_many(arrays)
-        if len(self._recalled) >= _RECALLED:
-            self._recalled.clear()
-        self._recalled.update(zip(rows, ids.tolist(), strict=True))
+        self._recall(zip(rows, ids.tolist(), strict=True))
         return ids, first
 
     def _insert_many(self, arrays: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
