@@ -8,17 +8,21 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from millstream.columns import arrow
 from millstream.columns.batch import Batch, is_null
 from millstream.columns.segments import coalesce
 from millstream.database.pull import joined_runs
 from millstream.engine.query import Query
+from millstream.engine.slicing import head
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
 from millstream.errors import SemanticError, StoreError
 from millstream.plan.analyse import Analyser, Purpose
 from millstream.plan.nodes import QueryPlan
 from millstream.sql import ast
 from millstream.sql.script import parse_statement
+from millstream.store.interfaces import Records, View
 from millstream.store.portion import portions
 
 if TYPE_CHECKING:
@@ -65,7 +69,8 @@ class Subscription:
         sources = tuple(i.source for i in analysis.inputs)
         plan = QueryPlan(analysis.root, sources, query.emit, query.limit)
         self._database = database
-        self._query = Query(plan, session, database.clock)
+        partitions = database.partitions_of(sources[0].topic) or 1
+        self._query = Query(plan, session, database.clock, partitions=partitions)
         self._left = query.limit
         self._closed = threading.Event()
         self._ready: deque[Row] = deque()
@@ -145,23 +150,36 @@ class Subscription:
 
     def _read(self) -> bool:
         """Read what was committed since; whether there was anything."""
-        taken: dict[int, SourceRows] = {}
         with self._database.store.view() as view:
-            for source in {r.source.id: r.source for r in self._query.reads}.values():
-                start = self._positions[source.topic_id]
-                runs = list(portions(view.read(source.topic_id, start, _ROWS_A_READ), _ROWS_A_READ))
-                if runs:
-                    read = self._readers[source.id].read
-                    taken[source.id] = concat_rows([read(r) for r in joined_runs(runs)])
-                    ordinal, last = runs[-1]
-                    self._positions[source.topic_id] = ordinal + len(last)
+            runs = self._due(view)
+        taken: dict[int, SourceRows] = {}
+        for source in {r.source.id: r.source for r in self._query.reads}.values():
+            if runs[source.topic_id]:
+                read = self._readers[source.id].read
+                parts = [read(records) for records in joined_runs(runs[source.topic_id])]
+                taken[source.id] = concat_rows(parts)
         if not taken:
             return False
         batch, _ = self._query.step(taken)
+        for topic_id, found in runs.items():
+            if found:
+                ordinal, last = found[-1]
+                self._positions[topic_id] = ordinal + len(last)
         if batch.old is not None and self._query.emission.value == "LAST":
             batch = coalesce(batch)
         self._ready.extend(self._rows(batch))
         return True
+
+    def _due(self, view: View) -> dict[int, list[tuple[int, Records]]]:
+        """The next records of each topic, all of them up to the same moment in the log."""
+        runs: dict[int, list[tuple[int, Records]]] = {}
+        limit = view.next_seq()
+        for topic_id, start in self._positions.items():
+            found = list(portions(view.read(topic_id, start, _ROWS_A_READ), _ROWS_A_READ))
+            runs[topic_id] = found
+            if found and found[-1][0] + len(found[-1][1]) < view.end(topic_id):
+                limit = min(limit, int(found[-1][1].seq[-1]))
+        return {topic_id: _up_to(limit, found) for topic_id, found in runs.items()}
 
     def _rows(self, batch: Batch) -> Iterator[Row]:
         arrays = batch.arrays[self._hidden :]
@@ -173,3 +191,9 @@ class Subscription:
                 yield Row(row)
             elif is_table:
                 yield Tombstone(row)
+
+
+def _up_to(limit: int, runs: list[tuple[int, Records]]) -> list[tuple[int, Records]]:
+    """The records whose seq is at most `limit`."""
+    counted = [(o, r, int(np.searchsorted(r.seq, limit, side="right"))) for o, r in runs]
+    return [(ordinal, head(records, count)) for ordinal, records, count in counted if count]

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from millstream.database import Database
+from millstream.database import Database, push
 from millstream.errors import SemanticError
 from tests.unit.database.setups import CLICKS, COUNTS, USERS, WINDOWS, click, settle
 
@@ -109,3 +109,51 @@ def test_refusals(db: Database) -> None:
     ):
         with pytest.raises(SemanticError, match=word):
             db.subscribe(query)
+
+
+def test_two_sources_of_one_topic(db: Database) -> None:
+    db.execute(CLICKS)
+    db.execute(
+        "CREATE TABLE last (k VARCHAR PRIMARY KEY, n INT)"
+        " WITH (KAFKA_TOPIC='clicks', VALUE_FORMAT='JSON');"
+    )
+    with db.subscribe(
+        "SELECT c.n AS n, l.n AS ln FROM clicks c JOIN last l ON c.k = l.k EMIT CHANGES"
+    ) as subscription:
+        db.insert("clicks", click(("a", 1, 1), ("a", 2, 2)))
+        assert len(subscription.poll()) > 0
+        db.insert("clicks", click(("a", 3, 3)))
+        assert {n for n, _ in subscription.poll()} == {3}
+
+
+def test_each_partition_has_a_time_of_its_own(db: Database) -> None:
+    db.execute(CLICKS.replace("PARTITIONS=1", "PARTITIONS=4"))
+    windows = (
+        "SELECT k, COUNT(*) AS n FROM clicks WINDOW TUMBLING (SIZE 1 SECOND, GRACE PERIOD"
+        " 0 SECONDS) GROUP BY k"
+    )
+    db.execute(f"CREATE TABLE w AS {windows};")
+    found = db.subscribe(f"{windows} EMIT CHANGES")
+    keys = "abcdefgh"
+    db.insert("clicks", click(*((k, 1, 60_000 if k == "a" else 5) for k in keys)))
+    settle(db)
+    table = db.sql("SELECT k, n FROM w").rows()
+    assert 1 < len(table) < len(keys)
+    assert sorted(found.poll()) == sorted(table)
+    found.close()
+
+
+def test_sources_are_read_up_to_the_same_moment(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push, "_ROWS_A_READ", 2)
+    db.execute(CLICKS + USERS)
+    for number in range(6):
+        db.insert("users", [("a", f"name {number}")])
+        db.insert("clicks", click(*([("a", number, number)] * (1 + number % 3))))
+    subscription = db.subscribe(
+        "SELECT c.n, u.name FROM clicks c LEFT JOIN users u ON c.k = u.id EMIT CHANGES"
+    )
+    found = [row for _ in range(20) for row in subscription.poll()]
+    subscription.close()
+    assert found == [(n, f"name {n}") for n in range(6) for _ in range(1 + n % 3)]
