@@ -26,9 +26,8 @@ check: $(INSTALLED) ## ruff, formatting, types (mypy --strict) and the direction
 	$(BIN)/mypy src tests benchmarks
 	$(BIN)/lint-imports --no-logo
 
-bench: $(INSTALLED) ## measure the recipe over 1,000,000 clicks beside DuckDB's one-shot batch
-	@mkdir -p build
-	$(BIN)/python -m benchmarks.recipe --json build/bench.json
+bench: $(INSTALLED) ## measure speed, memory and latency, the recipe beside DuckDB's one-shot batch
+	$(BIN)/python -m benchmarks --json build/bench.json $(BENCH_ARGS)
 
 format: $(INSTALLED) ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .

@@ -32,8 +32,13 @@ def run(options: argparse.Namespace, measure: Callable[[Path], tuple[Figures, st
         commit_ms = fsync_ms(Path(folder))
     print(f"\n{shown}\n\n{machine()}; an fsync of 4 KB takes {commit_ms:.1f} ms here.")
     if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        write(options.json, figures)
+
+
+def write(path: Path, figures: Figures) -> None:
+    """Write figures as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
