@@ -26,6 +26,7 @@ from millstream.engine.scheduler import (
 )
 from millstream.engine.source_rows import SourceReader
 from millstream.engine.topology import Topology
+from millstream.engine.turns import TurnLock
 from millstream.errors import ExecutionError
 from millstream.store.interfaces import Commit, Store, View
 
@@ -57,7 +58,7 @@ class Engine:
     ) -> None:
         self.store = store
         self.clock = clock
-        self.lock = threading.RLock()
+        self.lock = TurnLock()
         self.committed = threading.Condition()
         self.listeners: list[Callable[[], None]] = []
         """Called after a commit, on any thread; they must be quick."""
