@@ -51,7 +51,7 @@ class StreamTableJoinOperator(Stateless):
         slots = self.table.find([key])
         if key.null_count:
             slots = np.where(arrow.valid_mask(key), slots, -1)
-        right, found = self._right_rows(left, slots, changes)
+        right, found = self._right_rows(left, key, slots, changes)
         self.unmatched_rows += int(len(left) - found.sum())
         if not self.keep_unmatched and not found.all():
             rows = np.flatnonzero(found)
@@ -71,20 +71,19 @@ class StreamTableJoinOperator(Stateless):
         )
 
     def _right_rows(
-        self, left: Batch, slots: np.ndarray, changes: Batch
+        self, left: Batch, key: pa.Array, slots: np.ndarray, changes: Batch
     ) -> tuple[list[pa.Array], np.ndarray]:
         """The table's columns for each left row, nulls where it has none, and a mask of those."""
         stored, absent = self.table.get(slots)
         if len(changes):
             stored, absent = self._as_of(left, slots, changes, stored, absent)
-        keys = self.table.schema.key
-        types = [c.type for c in self.table.schema.columns]
-        columns = [*self._keys_of(slots, absent), *stored]
-        assert len(keys) + len(stored) == len(types)
-        return columns, ~absent
-
-    def _keys_of(self, slots: np.ndarray, absent: np.ndarray) -> list[pa.Array]:
-        return self.table.keys_at(np.where(absent, -1, slots))
+        # The table's key is the one that was looked up.
+        key_type = arrow.arrow_type(self.table.schema.key[0].type)
+        if key.type != key_type:
+            key = key.cast(key_type)
+        if absent.any():
+            key = key.take(pa.array(np.arange(len(key)), mask=absent))
+        return [key, *stored], ~absent
 
     def _as_of(
         self,
