@@ -45,18 +45,43 @@ def judge_answer(status: int, content: bytes, bulk: Bulk, url: str) -> list[Reje
         )
     answer = _decoded(content)
     if answer is None or not isinstance(answer.get("items"), list):
-        raise ConnectorError(
-            f"{where} answered something that no search server says.",
-            hint="Check the option 'connection.url' (host, port, path).",
-        )
-    return _judge_items(answer["items"], bulk) if answer.get("errors") else []
+        raise _nonsense(where)
+    if not answer.get("errors"):
+        return []
+    items = answer["items"]
+    if len(items) != len(bulk.rows) or not any(map(_is_failure, items)):
+        # Which documents are meant cannot be told, so none of them counts as written.
+        raise _nonsense(where)
+    return _judge_items(items, bulk)
 
 
-def _judge_items(items: list[dict[str, Any]], bulk: Bulk) -> list[Rejected]:
+def _nonsense(where: str) -> ConnectorError:
+    return ConnectorError(
+        f"{where} answered something that no search server says.",
+        hint="Check the option 'connection.url' (host, port, path).",
+    )
+
+
+def _result(item: Any) -> tuple[int, dict[str, Any]]:
+    """The status of a document and what is said of it; 0 where nothing is."""
+    result = next(iter(item.values()), None) if isinstance(item, dict) else None
+    if not isinstance(result, dict):
+        return 0, {}
+    status = result.get("status")
+    return (status if type(status) is int else 0), result
+
+
+def _is_failure(item: Any) -> bool:
+    status, result = _result(item)
+    return status >= 300 and result.get("error") is not None
+
+
+def _judge_items(items: list[Any], bulk: Bulk) -> list[Rejected]:
     refused: list[Rejected] = []
     for document, item in enumerate(items):
-        result = next(iter(item.values()))
-        status = int(result.get("status", 200))
+        status, result = _result(item)
+        if status == 0:
+            raise RetriableError("The search server does not say what became of a document.")
         error = result.get("error")
         if status < 300 or status == 409 or error is None:  # 409: a newer one is there already
             continue

@@ -322,7 +322,9 @@ def _urls(text: str) -> list[str]:
         try:
             parts = urlsplit(url)
             sound = parts.scheme in ("http", "https") and bool(parts.hostname)
+            sound = sound and url.isprintable() and " " not in url
             _ = parts.port
+            (parts.hostname or "").encode("idna")
         except ValueError:
             sound = False
         if not sound:

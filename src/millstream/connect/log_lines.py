@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import stat
+import zlib
 from dataclasses import dataclass
 from typing import IO, cast
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from millstream.connect.base import ConnectorError
 
+_READ_ERRORS = (OSError, EOFError, zlib.error)
 _READ_BYTES = 8 << 20
 _LONGEST_LINE = 16 << 20
 _HEAD_BYTES = 1_024
@@ -70,7 +72,7 @@ class LineReader:
         """Go on at a place from which lines were read before."""
         try:
             self._file.seek(offset)
-        except (OSError, EOFError) as error:
+        except _READ_ERRORS as error:
             raise _unreadable(self.path, error) from None
         self.offset = offset
         self._data, self._at, self._next = b"", 0, 0
@@ -102,7 +104,7 @@ class LineReader:
         self.seek(0)
         try:
             head = self._file.read(int(length))
-        except (OSError, EOFError) as error:
+        except _READ_ERRORS as error:
             raise _unreadable(self.path, error) from None
         self.seek(0)
         if hashlib.blake2b(head, digest_size=8).hexdigest() != digest:
@@ -146,7 +148,7 @@ class LineReader:
         while True:
             try:
                 fresh = self._file.read(_READ_BYTES)
-            except (OSError, EOFError) as error:
+            except _READ_ERRORS as error:
                 raise _unreadable(self.path, error) from None
             self._exhausted = not fresh
             data = left + fresh
@@ -173,7 +175,7 @@ class LineReader:
 def _open(path: str) -> IO[bytes]:
     try:
         file = open(path, "rb")  # noqa: SIM115 - closed by LineReader.close
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
         raise _unreadable(path, error) from None
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()

@@ -125,7 +125,11 @@ class SinkWorker:
         """Whether nothing is left to deliver that it was told of (`notify`), or it does not run.
         False while it tries again what failed for now."""
         with self._condition:
-            if self._wish.stop or self._state is not ConnectorState.RUNNING:
+            if self._wish.stop:
+                return True
+            if self._wish.changed and not self._wish.pause:
+                return False  # it is about to go on
+            if self._state is not ConnectorState.RUNNING:
                 return True
             return self._waiting and not self._wish.news
 

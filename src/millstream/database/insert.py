@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import decimal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,12 @@ def insert_rows(database: Database, name: str, rows: Any) -> int:
         rows = pa.Table.from_batches([rows])
     if isinstance(rows, pa.Table):
         return _insert_arrow(database, source, rows)
+    if isinstance(rows, Mapping | str | bytes) or not isinstance(rows, Iterable):
+        raise ExecutionError(
+            f"{source.name}: rows are a list of dicts or tuples, or a pyarrow table, not"
+            f" {type(rows).__name__}",
+            hint="Put a single row into a list.",
+        )
     names = [c.name for c in (*source.schema.key, *source.schema.value)]
     found = [_as_dict(source, names, row) for row in rows]
     now_ms = database.clock.now_ms()
@@ -43,7 +49,7 @@ def insert_rows(database: Database, name: str, rows: Any) -> int:
 def _row_time(source: Source, value: object, now_ms: int) -> int:
     if value is None:
         return now_ms
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
         raise ExecutionError(
             f"{source.name}: ROWTIME is a number of ms since 1970, not {value!r}",
             hint="Leave it out for the time of writing.",
@@ -62,7 +68,7 @@ def append_rows(
         values = [r.get(column.name) for r in rows]
         try:
             columns[column.name] = arrow.from_python(values, column.type)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        except (pa.ArrowException, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise ExecutionError(
                 f"{source.name}: column {column.name} is {column.type}: {error}"
             ) from error
@@ -102,7 +108,11 @@ def _append(
 
 
 def _insert_arrow(database: Database, source: Source, table: pa.Table) -> int:
-    given = {name.upper(): table.column(name).combine_chunks() for name in table.column_names}
+    given: dict[str, pa.Array] = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if name.upper() in given:
+            raise ExecutionError(f"{source.name}: the column {name} is given twice")
+        given[name.upper()] = column.combine_chunks()
     rowtime = given.pop("ROWTIME", None)
     columns = {}
     for column in (*source.schema.key, *source.schema.value):
@@ -153,15 +163,22 @@ def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:
 
 def _as_dict(source: Source, names: list[str], row: Any) -> dict[str, Any]:
     if isinstance(row, Mapping):
-        known = {n.upper(): n for n in names} | {"ROWTIME": "ROWTIME"}
-        unknown = [k for k in row if k.upper() not in known]
-        if unknown:
-            raise ExecutionError(
-                f"{source.name} has no column {unknown[0]}",
-                hint=f"Its columns are {', '.join(names)}.",
-            )
-        found = {known[k.upper()]: v for k, v in row.items()}
+        known = {n.upper(): n for n in names} | {n: n for n in names} | {"ROWTIME": "ROWTIME"}
+        found: dict[str, Any] = {}
+        for key, value in row.items():
+            name = known.get(key) or known.get(str(key).upper())
+            if name is None or name in found:
+                problem = "has no" if name is None else "is given twice the"
+                raise ExecutionError(
+                    f"{source.name} {problem} column {key}",
+                    hint=f"Its columns are {', '.join(names)}.",
+                )
+            found[name] = value
     else:
+        if isinstance(row, str | bytes) or not isinstance(row, Iterable):
+            raise ExecutionError(
+                f"{source.name}: a row is a dict or a tuple, not {type(row).__name__}"
+            )
         values = list(row)
         if len(values) != len(names):
             raise ExecutionError(
@@ -171,7 +188,12 @@ def _as_dict(source: Source, names: list[str], row: Any) -> dict[str, Any]:
     for column in (*source.schema.key, *source.schema.value):
         value = found.get(column.name)
         if isinstance(column.type, t.Decimal) and value is not None:
-            found[column.name] = decimal.Decimal(str(value))
+            try:
+                found[column.name] = decimal.Decimal(str(value))
+            except decimal.InvalidOperation:
+                raise ExecutionError(
+                    f"{source.name}: column {column.name} is {column.type}, not {value!r}"
+                ) from None
         if column.type in (t.INTEGER, t.BIGINT) and isinstance(value, float):
             # Arrow would cut the fraction off without a word.
             if not value.is_integer():
