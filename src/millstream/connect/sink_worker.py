@@ -196,12 +196,15 @@ class SinkWorker:
                 wish = self._wish
                 if wish.stop:
                     return False
-                changed, wish.changed = wish.changed, False
-                pause = wish.pause
-            if pause and self._state is ConnectorState.RUNNING:
-                self._set_state(ConnectorState.PAUSED, None)
-            elif changed and not pause and self._state is not ConnectorState.RUNNING:
-                self._set_state(ConnectorState.RUNNING, None)
+                before = self._state
+                if wish.pause and before is ConnectorState.RUNNING:
+                    self._state, self._message = ConnectorState.PAUSED, None
+                elif wish.changed and not wish.pause and before is not ConnectorState.RUNNING:
+                    self._state, self._message = ConnectorState.RUNNING, None
+                # Together, so that nobody sees a wish fulfilled and the state of before.
+                wish.changed = False
+            if self._state is not before:
+                self._on_state(self._state.value, None)
             if self._state is ConnectorState.RUNNING:
                 return True
             with self._condition:
