@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import decimal
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from millstream.catalog.model import Source
 from millstream.columns import arrow
 from millstream.columns.batch import mask_or_none
 from millstream.database.records import append_outside
+from millstream.database.values import DAY_MS, Unfit, column_of
 from millstream.errors import ExecutionError
 from millstream.serde.base import TypedPart
 from millstream.serde.formats import format_named
@@ -67,10 +67,16 @@ def append_rows(
     for column in (*source.schema.key, *source.schema.value):
         values = [r.get(column.name) for r in rows]
         try:
-            columns[column.name] = arrow.from_python(values, column.type)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError, AttributeError) as error:
+            columns[column.name] = column_of(values, column.type)
+        except Unfit as unfit:
+            row = f"row {unfit.row + 1}, " if len(rows) > 1 else ""
             raise ExecutionError(
-                f"{source.name}: column {column.name} is {column.type}: {error}"
+                f"{source.name}: {row}column {column.name}{unfit.path} {unfit.problem}",
+                hint="None of the rows was written." if len(rows) > 1 else None,
+            ) from None
+        except pa.ArrowCapacityError as error:
+            raise ExecutionError(
+                f"{source.name}: column {column.name}: {error}", hint="Insert fewer rows at once."
             ) from error
     _append(database, source, columns, np.array(times, np.int64))
 
@@ -117,15 +123,21 @@ def _insert_arrow(database: Database, source: Source, table: pa.Table) -> int:
     columns = {}
     for column in (*source.schema.key, *source.schema.value):
         array = given.pop(column.name.upper(), None)
-        target = arrow.arrow_type(column.type)
         if array is None:
-            columns[column.name] = pa.nulls(table.num_rows, target)
+            columns[column.name] = arrow.nulls(column.type, table.num_rows)
             continue
         try:
-            columns[column.name] = _cast(array, target)
+            columns[column.name] = _column(array, column.type)
+        except Unfit as unfit:
+            raise ExecutionError(
+                f"{source.name}: row {unfit.row + 1}, column {column.name}{unfit.path}"
+                f" {unfit.problem}",
+                hint="None of the rows was written.",
+            ) from None
         except pa.ArrowException as error:
             raise ExecutionError(
-                f"{source.name}: column {column.name} is {column.type}, not {array.type}"
+                f"{source.name}: column {column.name} takes {column.type}, and not every value of"
+                f" the {array.type} given is one"
             ) from error
     if given:
         raise ExecutionError(
@@ -153,11 +165,34 @@ def _row_times(source: Source, given: pa.Array | None, count: int, now_ms: int) 
     return found
 
 
+def _column(array: pa.Array, sql_type: t.SqlType) -> pa.Array:
+    """A column given as an Arrow array; `Unfit` or ArrowException where a value does not fit."""
+    target = arrow.arrow_type(sql_type)
+    if array.type == target and sql_type != t.TIME:
+        return array
+    nested = isinstance(sql_type, t.Array | t.Map | t.Struct)
+    if nested or (isinstance(sql_type, t.Decimal) and pa.types.is_floating(array.type)):
+        # Arrow's cast leaves unknown fields of structs out, and rounds.
+        try:
+            values = array.to_pylist(maps_as_pydicts="strict")
+        except KeyError:
+            raise pa.ArrowInvalid("a map has a key twice") from None
+        return column_of(values, sql_type)
+    found = _cast(array, target)
+    if sql_type == t.TIME and len(found):
+        low, high = pc.min_max(found).values()
+        if low.is_valid and not 0 <= low.as_py() <= high.as_py() < DAY_MS:
+            return column_of(found.to_pylist(), sql_type)
+    return found
+
+
 def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:
     if pa.types.is_timestamp(array.type) and target == pa.int64():
         return array.cast(pa.timestamp("ms")).cast(target)
-    if pa.types.is_date32(array.type) and target == pa.int32():
-        return array.cast(target)
+    if pa.types.is_time(array.type) and target == pa.int32():
+        return array.cast(pa.time32("ms")).cast(target)
+    if pa.types.is_date64(array.type) and target == pa.int32():
+        return array.cast(pa.date32()).cast(target)
     return pc.cast(array, target)
 
 
@@ -185,20 +220,4 @@ def _as_dict(source: Source, names: list[str], row: Any) -> dict[str, Any]:
                 f"{len(values)} values are given for the {len(names)} columns of {source.name}"
             )
         found = dict(zip(names, values, strict=True))
-    for column in (*source.schema.key, *source.schema.value):
-        value = found.get(column.name)
-        if isinstance(column.type, t.Decimal) and value is not None:
-            try:
-                found[column.name] = decimal.Decimal(str(value))
-            except decimal.InvalidOperation:
-                raise ExecutionError(
-                    f"{source.name}: column {column.name} is {column.type}, not {value!r}"
-                ) from None
-        if column.type in (t.INTEGER, t.BIGINT) and isinstance(value, float):
-            # Arrow would cut the fraction off without a word.
-            if not value.is_integer():
-                raise ExecutionError(
-                    f"{source.name}: column {column.name} is {column.type}, not {value}"
-                )
-            found[column.name] = int(value)
     return found
