@@ -24,8 +24,9 @@ from tests.e2e.query_runs import OPERATORS, Bench, records
 COUNT = 160
 LATE_AT = 120
 REPLACEMENT = (
-    "CREATE TABLE q AS SELECT k, COUNT(*) AS n FROM s WHERE a > 0 GROUP BY k;",
-    "CREATE OR REPLACE TABLE q AS SELECT k, COUNT(*) AS n, COUNT(*) * 2 AS m FROM s GROUP BY k;",
+    "CREATE TABLE q AS SELECT k, COUNT(*) AS n, SUM(a) AS sa FROM s WHERE a > 0 GROUP BY k;",
+    "CREATE OR REPLACE TABLE q AS"
+    " SELECT k, COUNT(*) AS n, SUM(a) AS sa, COUNT(*) * 2 AS m FROM s GROUP BY k;",
 )
 _WRITES = ("append", "set_position", "put_delta", "put_page", "put_entry", "commit")
 

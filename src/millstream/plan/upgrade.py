@@ -3,6 +3,8 @@
 Both functions say, as the end of a sentence, what stands in the way, or None where nothing does.
 Filters may change, and columns may be added at the end. What keeps state (grouping, windows,
 aggregates, joins) and what decides a record's key must be the same; what is kept then fits.
+A query with a window or a join, or with aggregates over a table, can only stay as it is: these are
+the rules of ksqlDB.
 """
 
 from __future__ import annotations
@@ -71,7 +73,14 @@ def relation_obstacle(old: Relation, new: Relation) -> str | None:
 
 def query_obstacle(old: nodes.QueryPlan, new: nodes.QueryPlan) -> str | None:
     """What keeps a query from going on as another version of itself, its state included."""
-    return _obstacle(old.root, new.root)
+    found = _obstacle(old.root, new.root)
+    if found is not None or _form(old.root) == _form(new.root):
+        return found
+    for node in nodes.walk(old.root):
+        fixed = _fixed(node)
+        if fixed is not None:
+            return f"it {fixed}, and such a query can only stay as it is"
+    return _columns_obstacle(old.root, new.root)
 
 
 def table_filters(plan: nodes.QueryPlan) -> list[object]:
@@ -90,6 +99,72 @@ def _shown(columns: Sequence[t.Column]) -> str:
 def _lost(old: Sequence[t.Column], new: Sequence[t.Column]) -> list[t.Column]:
     """The columns that do not stand where they stood."""
     return [c for i, c in enumerate(old) if i >= len(new) or new[i] != c]
+
+
+# --- what only stays as it is --------------------------------------------------------------------
+
+
+def _fixed(node: nodes.Node) -> str | None:
+    """What a step does that lets nothing of its query change, or None."""
+    match node:
+        case nodes.ReadSource() if node.window is not None:
+            return f"reads the windows of {node.source.name}"
+        case nodes.Aggregate() if node.spec is not None:
+            return "groups its rows by windows"
+        case nodes.Aggregate() if node.input.is_table:
+            return "aggregates the rows of a table"
+        case (
+            nodes.StreamTableJoin()
+            | nodes.StreamStreamJoin()
+            | nodes.TableTableJoin()
+            | nodes.ForeignKeyJoin()
+        ):
+            return _does(node)
+    return None
+
+
+def _columns_obstacle(old: nodes.Node, new: nodes.Node) -> str | None:
+    """What an aggregation reads must be what it read: a filter may use no other columns."""
+    if not any(isinstance(n, nodes.Aggregate) for n in nodes.walk(old)):
+        return None
+    before, after = _columns_read(old), _columns_read(new)
+    if before == after:
+        return None
+    others = ", ".join(sorted(after - before))
+    if others:
+        return f"its rows are grouped, and it does not read {others} so far"
+    left = ", ".join(sorted(before - after))
+    return f"its rows are grouped, and nothing would read {left} any more"
+
+
+def _columns_read(root: nodes.Node) -> set[str]:
+    """The columns that a plan's expressions name, ROWTIME aside: each row has it."""
+    names: set[str] = set()
+    for node in nodes.walk(root):
+        if isinstance(node, nodes.ReadSource):
+            names.update(node.columns)
+    return names - {"ROWTIME"}
+
+
+def _form(node: nodes.Node) -> object:
+    """All that a plan does, in a form that can be compared."""
+    own: object
+    match node:
+        case nodes.Filter():
+            own = node.clause, _all([node.predicate], node.input)
+        case nodes.Project():
+            own = tuple(c.name for c in node.schema), _all(node.expressions, node.input)
+        case nodes.ReadSource():
+            own = node.source.id
+        case nodes.Rekey():
+            own = _all(node.keys, node.input)
+        case nodes.FlatMap():
+            own = _all(node.lists, node.input)
+        case nodes.Aggregate():
+            own = _all(node.keys, node.input), node.spec, node.final, tuple(_calls(node))
+        case _:
+            own = _join_of(node)
+    return type(node), own, tuple(_form(child) for child in nodes.children(node))
 
 
 # --- plans ---------------------------------------------------------------------------------------

@@ -164,7 +164,8 @@ def _refused(
     return SemanticError(
         f"{existing.name} cannot be replaced: {obstacle}",
         statement.position,
-        hint=f"{hint}. A replacement may change filters and add columns at the end.",
+        hint=f"{hint}. A replacement may change filters and add columns at the end, where nothing"
+        " is joined or windowed.",
     )
 
 
