@@ -10,28 +10,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from millstream.columns.hash_table import SMALLEST, HashTable, key_code, mix64
 from millstream.columns.sorting import neighbour_sort
 
-_EMPTY = -1
-_SMALLEST = 64
-_LOAD = 0.6
-
-_SHIFT_1, _SHIFT_2, _SHIFT_3 = np.uint64(30), np.uint64(27), np.uint64(31)
-_FACTOR_1, _FACTOR_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-
-def mix64(values: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64: uint64 in, well spread uint64 out; a bijection."""
-    x = (values ^ (values >> _SHIFT_1)) * _FACTOR_1
-    x = (x ^ (x >> _SHIFT_2)) * _FACTOR_2
-    return np.asarray(x ^ (x >> _SHIFT_3))
+_MOVED, _FEWEST_MOVED = 8, 1024
+"""Cells of an outgrown table that are moved for each key that comes, and at least: by the time the
+new table is full, too, none is left."""
+_MOVED_AT_ONCE = 16_384
+"""A table of so few cells is moved at once."""
 
 
 class HashIndex:
     """Maps keys (rows of one or two int64 columns) to slots 0, 1, 2, .. in order of insertion.
 
-    Slots that were released are given again, the smallest first, before new ones.
+    Slots that were released are given again, the smallest first, before new ones. An index that
+    outgrows its table moves to a larger one little by little, so that no call pays for all keys.
     """
 
     def __init__(self, width: int = 1, capacity: int = 0) -> None:
@@ -40,7 +33,9 @@ class HashIndex:
         self.width = width
         self._count = 0
         self._free = np.empty(0, np.int64)
-        self._allocate(max(_SMALLEST, capacity))
+        self._table = HashTable(width, max(SMALLEST // 2, capacity))
+        self._outgrown: HashTable | None = None
+        self._moved = 0
 
     def __len__(self) -> int:
         """One more than the largest slot that was ever given."""
@@ -53,27 +48,7 @@ class HashIndex:
 
     def find(self, *keys: np.ndarray) -> np.ndarray:
         """The slot of each key, -1 where it is unknown."""
-        slots = np.full(len(keys[0]), -1, np.int64)
-        if self._count == 0 or len(slots) == 0:
-            return slots
-        place = self._home(keys)
-        table, stored = self._slots, self._keys
-        at = table[place].astype(np.int64)
-        used = at != _EMPTY
-        hit = _equal(stored, place, keys)
-        hit &= used
-        if hit.all():
-            return np.asarray(at)
-        slots[hit] = at[hit]
-        active = (used & ~hit).nonzero()[0]
-        while len(active):
-            spot = (place[active] + 1) & self._mask
-            place[active] = spot
-            at = table[spot]
-            hit = (at != _EMPTY) & _equal(stored, spot, [k[active] for k in keys])
-            slots[active[hit]] = at[hit]
-            active = active[~hit & (at != _EMPTY)]
-        return slots
+        return self._find(keys)[0]
 
     def find_or_insert(self, *keys: np.ndarray) -> np.ndarray:
         """The slot of each key; unknown keys get the next slots, in order of first occurrence."""
@@ -81,31 +56,39 @@ class HashIndex:
 
     def find_or_insert_distinct(self, *keys: np.ndarray) -> np.ndarray:
         """As `find_or_insert`, for keys that are known to differ from each other."""
-        slots = self.find(*keys)
+        self._go_on(len(keys[0]))
+        slots, place = self._find(keys)
         missing = (slots < 0).nonzero()[0]
         if len(missing):
             given = self.allocate(len(missing))
-            self._insert_distinct([np.ascontiguousarray(k[missing]) for k in keys], given)
+            if len(missing) < len(slots):
+                keys, place = tuple(k[missing] for k in keys), place[missing]
+            self._insert_distinct(keys, given, place)
             slots[missing] = given
         return slots
 
     def insert(self, *keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The slot of each key, and the rows at which unknown keys, now given one, came first."""
-        slots = self.find(*keys)
+        self._go_on(len(keys[0]))
+        slots, place = self._find(keys)
         missing = (slots < 0).nonzero()[0]
         if len(missing) == 0:
             return slots, missing
         fresh = [np.ascontiguousarray(k[missing]) for k in keys]
         first, inverse = first_occurrences(fresh)
         given = self.allocate(len(first))
-        self._insert_distinct([k[first] for k in fresh], given)
+        self._insert_distinct([k[first] for k in fresh], given, place[missing[first]])
         slots[missing] = given[inverse]
         return slots, missing[first]
 
     def allocate(self, count: int) -> np.ndarray:
         """The next slots, for keys that the caller keeps himself or inserts."""
+        start = self._count
+        if len(self._free) == 0:
+            self._count += count
+            return np.arange(start, start + count)
         again, self._free = self._free[:count], self._free[count:]
-        start, more = self._count, count - len(again)
+        more = count - len(again)
         self._count += more
         return np.concatenate([again, np.arange(start, start + more)])
 
@@ -114,9 +97,9 @@ class HashIndex:
         self._free = np.sort(np.concatenate([self._free, slots]))
         gone = np.zeros(self._count, bool)
         gone[slots] = True
-        place = np.flatnonzero(self._slots != _EMPTY)
-        place = place[~gone[self._slots[place]]]
-        self._rebuild(place, len(place))
+        self._table.forget(gone)
+        if self._outgrown is not None:
+            self._outgrown.forget(gone)
 
     def restore(self, slots: np.ndarray, *keys: np.ndarray) -> None:
         """Fill an empty index with distinct keys at their slots; slots in between are free."""
@@ -124,7 +107,8 @@ class HashIndex:
         unused = np.ones(self._count, bool)
         unused[slots] = False
         self._free = np.flatnonzero(unused)
-        self._insert_distinct(list(keys), slots)
+        self._table = HashTable(self.width, max(SMALLEST // 2, len(slots)))
+        self._table.put(keys, slots, self._table.home(keys))
 
     def reserve(self, slot: int) -> None:
         """Take a slot that is free or has not been given yet."""
@@ -135,62 +119,55 @@ class HashIndex:
         else:
             self._free = self._free[self._free != slot]
 
-    def rebuild(self, *keys: np.ndarray) -> None:
-        """Forget everything and give slots 0, 1, .. to these distinct keys."""
-        self._allocate(max(_SMALLEST, int(len(keys[0]) / _LOAD) + 1))
-        self.restore(np.arange(len(keys[0])), *keys)
-
     # --- inside -------------------------------------------------------------------------------
 
-    def _allocate(self, capacity: int) -> None:
-        size = 1 << (capacity - 1).bit_length()
-        self._mask = size - 1
-        self._taken = 0
-        self._slots = np.full(size, _EMPTY, np.int32)
-        self._keys = [np.zeros(size, np.int64) for _ in range(self.width)]
+    def _find(self, keys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Slots, -1 for unknown keys; and, for these, the cell from which to look for a free
+        one."""
+        if len(keys[0]) == 0:
+            none = np.empty(0, np.int64)
+            return none, none
+        slots, place = self._table.find(keys)
+        if self._outgrown is not None:
+            missing = (slots < 0).nonzero()[0]
+            if len(missing):
+                slots[missing] = self._outgrown.find([k[missing] for k in keys])[0]
+        return slots, place
 
-    def _home(self, keys: Sequence[np.ndarray]) -> np.ndarray:
-        code = mix64(keys[0].astype(np.int64, copy=False).view(np.uint64))
-        for key in keys[1:]:
-            code = mix64((code * _GOLDEN) ^ key.astype(np.int64, copy=False).view(np.uint64))
-        return (code & np.uint64(self._mask)).astype(np.int64)
+    def _insert_distinct(
+        self, keys: Sequence[np.ndarray], slots: np.ndarray, place: np.ndarray
+    ) -> None:
+        left = 0 if self._outgrown is None else self._outgrown.taken
+        if self._table.room() < len(slots) + left:
+            self._grow(len(slots))
+            place = self._table.home(keys)
+        self._table.put(keys, slots, place)
 
-    def _insert_distinct(self, keys: list[np.ndarray], values: np.ndarray) -> None:
-        needed = self._taken + len(values)
-        if needed > _LOAD * (self._mask + 1):
-            self._rebuild(np.flatnonzero(self._slots != _EMPTY), max(needed, 2 * self._taken))
-        self._place(keys, values)
+    def _go_on(self, count: int) -> None:
+        """Move on, as much as so many keys may cost."""
+        if self._outgrown is not None:
+            self._move(max(_MOVED * count, _FEWEST_MOVED))
 
-    def _rebuild(self, place: np.ndarray, expected: int) -> None:
-        """A new table for `expected` keys, with the keys of some places of this one."""
-        keys, values = [k[place] for k in self._keys], self._slots[place]
-        self._allocate(max(_SMALLEST, int(expected / _LOAD) + 1))
-        self._place(keys, values)
+    def _grow(self, more: int) -> None:
+        """Begin a new table, for as many keys again as there are."""
+        if self._outgrown is not None:
+            self._move(len(self._outgrown))
+        self._outgrown, self._moved = self._table, 0
+        self._table = HashTable(self.width, 2 * self.used + more)
+        if len(self._outgrown) <= max(_MOVED_AT_ONCE, _MOVED * more):
+            self._move(len(self._outgrown))
 
-    def _place(self, keys: list[np.ndarray], values: np.ndarray) -> None:
-        """Put distinct keys into free places; of those that meet in one, the last written wins."""
-        place = self._home(keys)
-        self._taken += len(values)
-        active = np.arange(len(values))
-        values = values.astype(np.int32)
-        while len(active):
-            spot = place[active]
-            free = self._slots[spot] == _EMPTY
-            claim = active[free]
-            at = place[claim]
-            self._slots[at] = values[claim]
-            won = self._slots[at] == values[claim]
-            for stored, key in zip(self._keys, keys, strict=True):
-                stored[at[won]] = key[claim[won]]
-            active = np.concatenate([active[~free], claim[~won]])
-            place[active] = (place[active] + 1) & self._mask
-
-
-def _equal(stored: list[np.ndarray], place: np.ndarray, keys: Sequence[np.ndarray]) -> np.ndarray:
-    same = stored[0][place] == keys[0]
-    for column, key in zip(stored[1:], keys[1:], strict=True):
-        same &= column[place] == key
-    return np.asarray(same)
+    def _move(self, cells: int) -> None:
+        """Put the keys of the next cells of the outgrown table into the new one."""
+        old = self._outgrown
+        assert old is not None
+        keys, slots = old.held(self._moved, self._moved + cells)
+        old.taken -= len(slots)
+        self._moved += cells
+        if len(slots):
+            self._table.put(keys, slots, self._table.home(keys))
+        if self._moved >= len(old):
+            self._outgrown = None
 
 
 def first_occurrences(keys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -217,9 +194,7 @@ def _runs(keys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     if len(keys) == 1:
         order, ordered = neighbour_sort(keys[0])
         return order, _heads(ordered).nonzero()[0]
-    code = keys[0].astype(np.int64, copy=False).view(np.uint64)
-    for key in keys[1:]:
-        code = mix64((code * _GOLDEN) ^ key.astype(np.int64, copy=False).view(np.uint64))
+    code = key_code(keys)
     order = np.argsort(code)
     heads = _heads(code[order])
     if not all((_heads(key[order]) <= heads).all() for key in keys):
@@ -234,3 +209,6 @@ def _heads(ordered: np.ndarray) -> np.ndarray:
     heads = np.ones(len(ordered), bool)
     np.not_equal(ordered[1:], ordered[:-1], out=heads[1:])
     return heads
+
+
+__all__ = ["HashIndex", "first_occurrences", "mix64"]

@@ -34,12 +34,32 @@ def test_grows_past_its_first_table() -> None:
     assert (index.find(keys[::-1]) == np.arange(100_000)[::-1]).all()
 
 
-def test_rebuild_forgets_the_rest() -> None:
+@pytest.mark.parametrize("width", [1, 2])
+def test_keys_are_found_while_they_move_to_a_larger_table(width: int) -> None:
+    rng = np.random.default_rng(9)
+    index = HashIndex(width)
+    keys = [np.arange(60_000) * 7919, np.arange(60_000) // 7][:width]
+    index.find_or_insert(*[k[:50_000] for k in keys])
+    for start in range(50_000, 60_000, 50):
+        some = [k[start : start + 50] for k in keys]
+        assert (index.find_or_insert(*some) == np.arange(start, start + 50)).all()
+        rows = rng.integers(0, start + 50, 20)
+        assert (index.find(*[k[rows] for k in keys]) == rows).all()
+        gone = rows[:1]
+        index.release(gone)
+        assert index.find(*[k[gone] for k in keys]).tolist() == [-1]
+        assert index.find_or_insert(*[k[gone] for k in keys]).tolist() == gone.tolist()
+    assert len(index) == index.used == 60_000
+
+
+def test_keys_that_come_and_go_need_no_more_room() -> None:
     index = HashIndex()
-    index.find_or_insert(np.array([5, 6, 7]))
-    index.rebuild(np.array([7, 9]))
-    assert index.find(np.array([5, 7, 9])).tolist() == [-1, 0, 1]
-    assert len(index) == 2
+    for start in range(0, 100_000, 100):
+        keys = np.arange(start, start + 100)
+        slots = index.find_or_insert(keys)
+        assert slots.tolist() == list(range(100))
+        index.release(slots)
+        assert (index.find(keys) == -1).all()
 
 
 def test_released_slots_are_given_again() -> None:
