@@ -94,6 +94,7 @@ def millstream() -> None:
     millstream demo clickstream          live tables from generated clicks
     millstream run script.sql            run a script of your own
     millstream query --db FILE "SELECT"  ask a database file, also while another runs it
+    millstream check FILE                tell whether a database file is intact
     """
 
 
@@ -159,6 +160,23 @@ def query(sql: str, db: str, output: str) -> None:
     from millstream.cli.query import run_query
 
     run_query(sql, path=db, as_json=output == "json")
+
+
+@millstream.command(context_settings=HELP)
+@click.argument("path", type=click.Path(exists=True, dir_okay=False), metavar="PATH")
+@output_option
+@debug_option
+@click.pass_context
+def check(ctx: click.Context, path: str, output: str) -> None:
+    """Tell what of a database file is intact, and what to do about the rest.
+
+    Reads everything in it and changes nothing, also while `run` or `demo` works on it. The exit
+    code is 0 where all is intact, 1 where it is damaged or is no database.
+    """
+    from millstream.cli.check import check as check_file
+
+    if not check_file(path, as_json=output == "json"):
+        ctx.exit(1)
 
 
 @millstream.command(context_settings=HELP)

@@ -200,6 +200,14 @@ class Frames:
         """A store's rows up to commit `last`, oldest first."""
         return [p for p in self._parts.get(store, ()) if p.number <= last]
 
+    def topics(self) -> set[int]:
+        """The topics that have runs here."""
+        return set(self._runs)
+
+    def runs(self, topic: int) -> list[FrameRun]:
+        """A topic's runs, in log order."""
+        return list(self._runs.get(topic, ()))
+
     def all_runs(self) -> Iterator[tuple[int, list[FrameRun]]]:
         """Each topic's runs, in log order."""
         return iter(self._runs.items())

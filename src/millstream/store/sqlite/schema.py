@@ -64,7 +64,7 @@ TABLES = (
 def is_empty(connection: Connection) -> bool:
     """Whether the file holds nothing at all yet."""
     row = connection.one("SELECT count(*) FROM sqlite_master")
-    return row is not None and row[0] == 0 and _header(connection, "application_id") == 0
+    return row is not None and row[0] == 0 and header(connection, "application_id") == 0
 
 
 def create(connection: Connection) -> None:
@@ -79,12 +79,12 @@ def create(connection: Connection) -> None:
 
 def check(connection: Connection, path: str) -> None:
     """Raise StoreError unless the file is a database of ours, of a version known here."""
-    if _header(connection, "application_id") != APPLICATION_ID:
+    if header(connection, "application_id") != APPLICATION_ID:
         raise StoreError(
             f"the file '{path}' is a database of another program",
             hint="Give the path of a Millstream database, or of a file that does not exist yet.",
         )
-    version = _header(connection, "user_version")
+    version = header(connection, "user_version")
     if version > VERSION:
         raise StoreError(
             f"the database '{path}' was written by a newer Millstream"
@@ -99,6 +99,7 @@ def check(connection: Connection, path: str) -> None:
         )
 
 
-def _header(connection: Connection, name: str) -> int:
+def header(connection: Connection, name: str) -> int:
+    """A number of the file's header."""
     row = connection.one(f"PRAGMA {name}")
     return 0 if row is None else int(row[0])
