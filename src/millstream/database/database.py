@@ -13,13 +13,13 @@ from millstream.catalog.catalog import Catalog
 from millstream.catalog.model import QueryInfo, Source
 from millstream.catalog.persistence import load_catalog, save_connector, save_query, save_source
 from millstream.clock import Clock, SystemClock
-from millstream.config import normalised
 from millstream.connect.runtime import trace_sentence
 from millstream.database import processing_log
 from millstream.database.connectors import POSITION, ConnectorHost, Running, start_all
 from millstream.database.loop import EngineLoop
 from millstream.database.metrics import Metrics, RateMeter, measure
 from millstream.database.outcome import Outcome
+from millstream.database.properties import checked
 from millstream.database.topics import check_topic
 from millstream.engine.engine import DEFAULT_MAX_ROWS, Engine
 from millstream.engine.query import Query
@@ -51,7 +51,7 @@ class Database:
         self.store = store
         self.clock: Clock = clock or SystemClock()
         self.registry = registry or default_registry()
-        self.properties: dict[str, str] = {normalised(k): v for k, v in (properties or {}).items()}
+        self.properties: dict[str, str] = checked(properties or {})
         self.variables: dict[str, str] = {}
         self.row_wise = row_wise
         self.log_lines = 0
