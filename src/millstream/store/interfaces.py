@@ -6,7 +6,7 @@ at once. Readers see whole commits only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -104,8 +104,18 @@ class View(Protocol):
         """Topic id to the ordinal of the next record that `owner` will read."""
         ...
 
-    def state(self, store: StoreId) -> Iterator[StatePart]:
-        """All parts of a state store, oldest first."""
+    def state(self, store: StoreId, pages: range | None = None) -> Iterator[StatePart]:
+        """The parts of a state store, oldest first: all, or those of a range of pages."""
+        ...
+
+    def pages(self, store: StoreId) -> list[int]:
+        """The pages of a state store that have parts, ascending; no part is read for it."""
+        ...
+
+    def later(self) -> Later | None:
+        """How to read what this view leaves unread: it gives this view while it lasts, and then,
+        from a store open for writing, views of what is the last commit at the time. None where
+        reading later spares no memory, since the store itself lies in memory."""
         ...
 
     def state_meta(self, store: StoreId) -> dict[str, Any]:
@@ -119,6 +129,10 @@ class View(Protocol):
     def next_seq(self) -> int:
         """The database-wide number that the next record from outside will get."""
         ...
+
+
+Later = Callable[[], AbstractContextManager[View]]
+"""Opens a view; see `View.later`."""
 
 
 class Commit(View, Protocol):

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from millstream.errors import StoreError
 from millstream.serde.base import Layout, TypedPart
-from millstream.store.interfaces import Records, StatePart, StoreId, Topic
+from millstream.store.interfaces import Later, Records, StatePart, StoreId, Topic
 from millstream.store.records import slice_records
 from millstream.store.sqlite.blobs import (
     canonical,
@@ -58,6 +58,10 @@ class Host(Protocol):
 
     def finish(self, image: Image | None) -> None:
         """The commit is over; the image it left, or None where it was undone."""
+        ...
+
+    def later(self, reader: Reader) -> Later | None:
+        """How to read later what a reader sees now."""
         ...
 
 
@@ -281,10 +285,30 @@ class SqliteCommit(Reader):
         run = self._pending.find_run(topic, ordinal)
         return super()._run(topic, ordinal) if run is None else (run.base, run.records)
 
-    def _parts(self, store: int, skip: frozenset[int] = frozenset()) -> Iterator[StatePart]:
-        changes = list(self._pending.parts.get(store, ()))
-        replaced = frozenset(c.page for c in changes if c.action is not Action.DELTA)
-        yield from super()._parts(store, replaced)
+    def later(self) -> Later | None:
+        """How to read what this commit leaves unread; None where the store lies in memory."""
+        return self._host.later(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be read and written."""
+        return self._open
+
+    def _pages(self, store: int) -> set[int]:
+        found = super()._pages(store)
+        for change in self._pending.parts.get(store, ()):
+            if change.action is Action.DROP:
+                found.discard(change.page)
+            else:
+                found.add(change.page)
+        return found
+
+    def _parts(
+        self, store: int, pages: range, skip: frozenset[int] = frozenset()
+    ) -> Iterator[StatePart]:
+        changes = [c for c in self._pending.parts.get(store, ()) if c.page in pages]
+        replaced = skip | {c.page for c in changes if c.action is not Action.DELTA}
+        yield from super()._parts(store, pages, replaced)
         fresh: list[PendingPart] = []
         for change in changes:
             if change.action is not Action.DELTA:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from millstream.errors import StoreError
-from millstream.store.interfaces import Records, StatePart, StoreId, Topic
+from millstream.store.interfaces import Later, Records, StatePart, StoreId, Topic
 from millstream.store.records import slice_records
 from millstream.store.sqlite.cache import Run, TailCache
 from millstream.store.sqlite.connection import Connection
@@ -15,7 +15,9 @@ from millstream.store.sqlite.cuts import Cuts, in_order
 from millstream.store.sqlite.failures import damaged
 from millstream.store.sqlite.image import SEQ, Image, Log, first_of
 from millstream.store.sqlite.rows import (
+    ALL_PAGES,
     PART_COLUMNS,
+    PART_PAGES,
     PART_PLACES,
     RUN_COLUMNS,
     read_part,
@@ -29,6 +31,15 @@ class Reader:
     _image: Image
     _connection: Connection
     _cache: TailCache
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be read."""
+        raise NotImplementedError
+
+    def later(self) -> Later | None:
+        """How to read what this leaves unread; None where the store lies in memory."""
+        raise NotImplementedError
 
     def topics(self) -> list[Topic]:
         """All topics, oldest first."""
@@ -70,11 +81,16 @@ class Reader:
         """Topic id to the ordinal of the next record that `owner` will read."""
         return dict(self._current().positions.get(owner, ()))
 
-    def state(self, store: StoreId) -> Iterator[StatePart]:
-        """All parts of a state store, oldest first."""
+    def state(self, store: StoreId, pages: range | None = None) -> Iterator[StatePart]:
+        """The parts of a state store, oldest first: all, or those of a range of pages."""
         store_id = self._current().stores.get(store)
         if store_id is not None:
-            yield from self._parts(store_id)
+            yield from self._parts(store_id, ALL_PAGES if pages is None else pages)
+
+    def pages(self, store: StoreId) -> list[int]:
+        """The pages of a state store that have parts, ascending; no part is read for it."""
+        store_id = self._current().stores.get(store)
+        return [] if store_id is None else sorted(self._pages(store_id))
 
     def state_meta(self, store: StoreId) -> dict[str, Any]:
         """The store's small values; empty where none were written."""
@@ -121,10 +137,19 @@ class Reader:
         self._cache.add_decoded(topic, base, records)
         return base, records
 
-    def _parts(self, store: int, skip: frozenset[int] = frozenset()) -> Iterator[StatePart]:
-        """A store's parts, those of the pages in `skip` left out."""
+    def _pages(self, store: int) -> set[int]:
+        """The pages that have parts."""
+        stored = {page for (page,) in self._connection.all(PART_PAGES, (store,))}
+        framed = self._image.frames.parts(store, self._image.number)
+        return stored | {part.page for part in framed}
+
+    def _parts(
+        self, store: int, pages: range, skip: frozenset[int] = frozenset()
+    ) -> Iterator[StatePart]:
+        """A store's parts in a range of pages, those of the pages in `skip` left out."""
         merged: list[tuple[Cuts, StatePart]] = []
-        for part, page in self._connection.all(PART_PLACES, (store,)):
+        places = (store, pages.start, pages.stop)
+        for part, page in self._connection.all(PART_PLACES, places):
             if page in skip:
                 continue
             self._current()
@@ -141,5 +166,5 @@ class Reader:
                 merged.append((cuts, rows))
         yield from in_order(merged)
         for framed in self._image.frames.parts(store, self._image.number):
-            if framed.page not in skip:
+            if framed.page in pages and framed.page not in skip:
                 yield StatePart(framed.page, framed.rows)

@@ -15,7 +15,9 @@ from millstream.store.sqlite.image import Image
 
 RUN_COLUMNS = "topic, base, count, first_seq, last_seq, head, crc, body"
 PART_COLUMNS = "store, page, shape, form, count, cuts, crc, body"
-PART_PLACES = "SELECT id, page FROM part WHERE store = ? ORDER BY id"
+PART_PLACES = "SELECT id, page FROM part WHERE store = ? AND page >= ? AND page < ? ORDER BY id"
+PART_PAGES = "SELECT DISTINCT page FROM part WHERE store = ?"
+ALL_PAGES = range(-(1 << 63), (1 << 63) - 1)
 
 
 def read_run(row: Row, image: Image, topic: str) -> tuple[int, Records]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import weakref
 from contextlib import AbstractContextManager
 
 from millstream.errors import StoreError
-from millstream.store.interfaces import Commit, View
+from millstream.store.interfaces import Commit, Later, View
 from millstream.store.sqlite.cache import TailCache
 from millstream.store.sqlite.commit import SqliteCommit
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.database import Database
 from millstream.store.sqlite.gate import Gate
 from millstream.store.sqlite.image import Image, commit_number, load_image
+from millstream.store.sqlite.reader import Reader
 from millstream.store.sqlite.view import SqliteView
 
 _PATIENCE_SECONDS = 60.0
@@ -116,6 +118,25 @@ class SqliteStore:
     def publish(self, image: Image) -> None:
         """The image is about to be committed: views that see that commit may use it."""
         self._upcoming = image
+
+    def later(self, reader: Reader) -> Later | None:
+        """How to read later what a reader sees now: by itself while it is open, then by views of
+        the last commit. None in memory, where reading later would spare nothing.
+
+        A read-only store has no later: the writer goes on, and what was read no longer fits."""
+        if self._gate is not None:
+            return None
+        known = weakref.ref(reader)
+
+        def again() -> AbstractContextManager[View]:
+            first = known()
+            if first is not None and first.is_open:
+                return contextlib.nullcontext(first)
+            if self.read_only:
+                raise StoreError("the view is over", hint="Read inside its 'with' block.")
+            return self.view()
+
+        return again
 
     def finish(self, image: Image | None) -> None:
         """The commit is over; the image it left, or None where it was undone."""

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from millstream.errors import StoreError
+from millstream.store.interfaces import Later
 from millstream.store.sqlite.cache import TailCache
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.image import Image
@@ -21,6 +22,10 @@ class Host(Protocol):
 
     def leave_view(self, connection: Connection, ticket: int) -> None:
         """The view is over."""
+        ...
+
+    def later(self, reader: Reader) -> Later | None:
+        """How to read later what a reader sees now."""
         ...
 
 
@@ -53,6 +58,15 @@ class SqliteView(Reader):
         if self._open:
             self._open = False
             self._host.leave_view(self._connection, self._ticket)
+
+    def later(self) -> Later | None:
+        """How to read what this view leaves unread; None where the store lies in memory."""
+        return self._host.later(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be read."""
+        return self._open
 
     def _current(self) -> Image:
         if not self._open:
