@@ -173,7 +173,7 @@ class Planner:
             partitions=self._partitions(properties, topic, left),
             replicas=properties.positive("REPLICAS") or int(self.session.get(SINK_REPLICAS, "1")),
             wrap_setting=properties.boolean("WRAP_SINGLE_VALUE"),
-            retention_ms=properties.integer("RETENTION_MS"),
+            retention_ms=properties.retention_ms(),
             cleanup_policy=properties.cleanup_policy() or "delete",
         )
 

@@ -74,11 +74,25 @@ class Properties:
         if value is None:
             return None
         try:
-            return int(value)
+            # Python refuses to read very long texts of digits, with a ValueError, too.
+            number = int(value)
         except ValueError:
+            shown = value if len(str(value)) <= 60 else f"{str(value)[:60]}…"
             raise SemanticError(
-                f"{name} must be a whole number, not {value!r}", self.position
+                f"{name} must be a whole number, not {shown!r}", self.position
             ) from None
+        if not -(2**63) <= number < 2**63:
+            raise SemanticError(f"{name} does not fit a BIGINT (64 bits)", self.position)
+        return number
+
+    def retention_ms(self) -> int | None:
+        """RETENTION_MS: how long records are kept, -1 for ever."""
+        value = self.integer("RETENTION_MS")
+        if value is not None and value < -1:
+            raise SemanticError(
+                f"RETENTION_MS must be at least 0, or -1 for ever, not {value}", self.position
+            )
+        return value
 
     def positive(self, name: str) -> int | None:
         """A property as a whole number of at least 1."""

@@ -65,7 +65,7 @@ def declare(statement: ast.CreateSource, catalog: Catalog, session: dict[str, st
         topic=topic,
         partitions=properties.positive("PARTITIONS"),
         replicas=properties.positive("REPLICAS"),
-        retention_ms=properties.integer("RETENTION_MS"),
+        retention_ms=properties.retention_ms(),
         cleanup_policy=properties.cleanup_policy(),
         key_layout=key,
         value_layout=value,

@@ -7,6 +7,9 @@ from millstream.sql.cursor import TokenCursor, is_name
 from millstream.sql.tokens import TokenKind
 from millstream.types import PRIMITIVES, Array, Decimal, Field, Map, NamedType, SqlType, Struct
 
+MAX_PRECISION = 76
+"""Of a DECIMAL: the most digits that a column holds."""
+
 _NOT_A_TYPE = ("KEY", "PRIMARY", "HEADER", "HEADERS")
 
 
@@ -44,10 +47,19 @@ class TypeParser(TokenCursor):
                 return Struct(())
             self.expect_symbol("<")
             fields: list[Field] = []
+            names: set[str] = set()
             while not fields or self.accept_symbol(","):
                 if not fields and self.at_symbol(">"):
                     break
+                token = self.token
                 name = self.expect_name("the name of a field")
+                if name in names:
+                    raise self.error(
+                        f"The field {name} stands twice in this STRUCT.",
+                        token,
+                        hint="Give one of the two another name.",
+                    )
+                names.add(name)
                 fields.append(Field(name, self.parse_type()))
             self._close_type()
             return Struct(tuple(fields))
@@ -82,6 +94,12 @@ class TypeParser(TokenCursor):
         self.expect_symbol(")")
         if precision < 1:
             raise self.error("The precision of DECIMAL must be at least 1.", precision_token)
+        if precision > MAX_PRECISION:
+            raise self.error(
+                f"The precision of DECIMAL must be at most {MAX_PRECISION}.",
+                precision_token,
+                hint="A DOUBLE holds larger numbers, rounded to about 16 digits.",
+            )
         if scale > precision:
             raise self.error(
                 f"The scale of DECIMAL ({scale}) must not be greater than its precision"
