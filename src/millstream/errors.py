@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+LINE_END = re.compile(r"\r\n|\n|\r")
+"""What ends a line of a script: what editors count, and nothing else that Unicode has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +16,33 @@ class Position:
     line: int
     column: int
     length: int = 1
+
+
+_LONGEST_SENTENCE = 1000
+_LONGEST_LINE = 160
+_BEFORE_CARET = 60
+
+
+def _cut(text: str) -> str:
+    """A sentence as a person reads it: what is quoted in it may be endless."""
+    if len(text) <= _LONGEST_SENTENCE:
+        return text
+    return f"{text[:_LONGEST_SENTENCE]}…"
+
+
+def _pointed_at(line: str, where: Position) -> list[str]:
+    """A line of a script, or of a long one what is near the place, and carets under the word."""
+    start = 0
+    if len(line) > _LONGEST_LINE and where.column > _BEFORE_CARET:
+        start = where.column - 1 - _BEFORE_CARET
+    shown = line[start : start + _LONGEST_LINE]
+    before = "…" if start else ""
+    after = "…" if start + _LONGEST_LINE < len(line) else ""
+    # Characters without a width of their own would move the carets away from their word.
+    text = "".join(c if c.isprintable() else " " for c in shown)
+    at = len(before) + where.column - 1 - start
+    carets = max(1, min(where.length, len(before) + len(text) - at))
+    return [f"  {before}{text}{after}", "  " + " " * at + "^" * carets]
 
 
 class MillstreamError(Exception):
@@ -24,7 +55,8 @@ class MillstreamError(Exception):
 
     def render(self) -> str:
         """The error as a person reads it: the sentence, then the hint on a line of its own."""
-        return self.message if self.hint is None else f"{self.message}\n{self.hint}"
+        message = _cut(self.message)
+        return message if self.hint is None else f"{message}\n{_cut(self.hint)}"
 
 
 class SqlError(MillstreamError):
@@ -47,14 +79,12 @@ class SqlError(MillstreamError):
         if self.position is None:
             return super().render()
         where = self.position
-        lines = [f"line {where.line}, column {where.column}: {self.message}"]
-        source_lines = (self.source or "").splitlines()
+        lines = [f"line {where.line}, column {where.column}: {_cut(self.message)}"]
+        source_lines = LINE_END.split(self.source or "")
         if 0 < where.line <= len(source_lines):
-            text = source_lines[where.line - 1].replace("\t", " ")
-            lines.append(f"  {text}")
-            lines.append("  " + " " * (where.column - 1) + "^" * max(1, where.length))
+            lines += _pointed_at(source_lines[where.line - 1], where)
         if self.hint is not None:
-            lines.append(self.hint)
+            lines.append(_cut(self.hint))
         return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from millstream.errors import ParseError, Position
+from millstream.errors import LINE_END, ParseError, Position
 
 
 class SourceText:
@@ -23,10 +23,7 @@ class SourceText:
 
     def _starts(self) -> list[int]:
         if self._line_starts is None:
-            starts = [0]
-            for line in self.text.splitlines(keepends=True)[:-1]:
-                starts.append(starts[-1] + len(line))
-            self._line_starts = starts
+            self._line_starts = [0, *(end.end() for end in LINE_END.finditer(self.text))]
         return self._line_starts
 
     def position(self, start: int, end: int) -> Position:
