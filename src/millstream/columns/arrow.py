@@ -121,6 +121,14 @@ def true_mask(array: pa.Array) -> np.ndarray:
     return np.asarray(array.to_numpy(zero_copy_only=False), bool)
 
 
+_TAKE = pc.get_function("array_take")
+
+
+def take(array: pa.Array, rows: pa.Array) -> pa.Array:
+    """`array.take(rows)`, without half of its fixed cost."""
+    return _TAKE.call([array, rows])
+
+
 def concat(arrays: Sequence[pa.Array]) -> pa.Array:
     """One array of several of the same type."""
     return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)

@@ -62,61 +62,168 @@ class Batch:
     def take(self, rows: np.ndarray) -> Batch:
         """The rows at the given indices, in that order; an index may repeat."""
         index = pa.array(rows)
-        return replace(
-            self,
-            arrays=[a.take(index) for a in self.arrays],
-            rowtime=self.rowtime[rows],
-            order=self.order[rows],
-            seq=self.seq[rows],
-            partition=self.partition[rows],
-            offset=self.offset[rows],
-            key_null=_pick(self.key_null, rows),
-            value_null=_pick(self.value_null, rows),
-            window_start=_pick(self.window_start, rows),
-            window_end=_pick(self.window_end, rows),
-            headers=None if self.headers is None else self.headers.take(index),
-            old=None if self.old is None else [a.take(index) for a in self.old],
-            old_null=_pick(self.old_null, rows),
+        return Batch(
+            self.schema,
+            [arrow.take(a, index) for a in self.arrays],
+            self.rowtime[rows],
+            self.order[rows],
+            self.seq[rows],
+            self.partition[rows],
+            self.offset[rows],
+            _pick(self.key_null, rows),
+            _pick(self.value_null, rows),
+            _pick(self.window_start, rows),
+            _pick(self.window_end, rows),
+            None if self.headers is None else self.headers.take(index),
+            None if self.old is None else [arrow.take(a, index) for a in self.old],
+            _pick(self.old_null, rows),
         )
 
     def where(self, keep: np.ndarray) -> Batch:
         """The rows where `keep` (a boolean mask) is true."""
-        if keep.all():
+        count = np.count_nonzero(keep)
+        if count == len(keep):
             return self
-        return self.take(np.flatnonzero(keep))
+        return self.take(keep.nonzero()[0]) if count else self._none()
+
+    def _none(self) -> Batch:
+        """The batch without its rows."""
+
+        def cut(array: np.ndarray | None) -> np.ndarray | None:
+            return None if array is None else array[:0]
+
+        return Batch(
+            self.schema,
+            [a.slice(0, 0) for a in self.arrays],
+            self.rowtime[:0],
+            self.order[:0],
+            self.seq[:0],
+            self.partition[:0],
+            self.offset[:0],
+            cut(self.key_null),
+            cut(self.value_null),
+            cut(self.window_start),
+            cut(self.window_end),
+            None if self.headers is None else self.headers.slice(0, 0),
+            None if self.old is None else [a.slice(0, 0) for a in self.old],
+            cut(self.old_null),
+        )
+
+    def with_columns(self, schema: Schema, arrays: list[pa.Array]) -> Batch:
+        """The same rows with other columns; of old rows only whether they were there is kept."""
+        return Batch(
+            schema,
+            arrays,
+            self.rowtime,
+            self.order,
+            self.seq,
+            self.partition,
+            self.offset,
+            self.key_null,
+            self.value_null,
+            self.window_start,
+            self.window_end,
+            self.headers,
+            None if self.old is None else [],
+            self.old_null,
+        )
+
+    def with_old(self, old: list[pa.Array] | None, old_null: np.ndarray | None) -> Batch:
+        """The same rows as changes of other old rows."""
+        return self._with_nulls(self.value_null, old, old_null)
+
+    def with_nulls(self, value_null: np.ndarray | None, old_null: np.ndarray | None) -> Batch:
+        """The same changes with other masks."""
+        return self._with_nulls(value_null, self.old, old_null)
+
+    def _with_nulls(
+        self,
+        value_null: np.ndarray | None,
+        old: list[pa.Array] | None,
+        old_null: np.ndarray | None,
+    ) -> Batch:
+        return Batch(
+            self.schema,
+            self.arrays,
+            self.rowtime,
+            self.order,
+            self.seq,
+            self.partition,
+            self.offset,
+            self.key_null,
+            value_null,
+            self.window_start,
+            self.window_end,
+            self.headers,
+            old,
+            old_null,
+        )
+
+    def rekeyed(
+        self,
+        schema: Schema,
+        arrays: list[pa.Array],
+        partition: np.ndarray,
+        key_null: np.ndarray | None,
+        value_null: np.ndarray | None = None,
+    ) -> Batch:
+        """Rows of a stream under another key, without windows, in the partition of that key."""
+        return Batch(
+            schema,
+            arrays,
+            self.rowtime,
+            self.order,
+            self.seq,
+            partition,
+            self.offset,
+            key_null,
+            value_null,
+            headers=self.headers,
+        )
 
     def derive(
         self,
         trigger: np.ndarray | None,
         schema: Schema,
         arrays: list[pa.Array],
-        **changes: object,
+        *,
+        rowtime: np.ndarray | None = None,
+        partition: np.ndarray | None = None,
+        value_null: np.ndarray | None = None,
+        window_start: np.ndarray | None = None,
+        window_end: np.ndarray | None = None,
+        old: list[pa.Array] | None = None,
+        old_null: np.ndarray | None = None,
     ) -> Batch:
-        """Rows of another schema, each caused by the row of this batch at index `trigger`.
+        """Rows of another schema, each caused by the row of this batch at index `trigger` (None:
+        row by row).
 
-        Order, seq, partition, offset, rowtime and headers follow the trigger (None: row by row);
-        masks, windows and old rows are dropped unless given in `changes`.
+        Order, seq, offset, headers and, unless given, rowtime and partition are the trigger's.
         """
-        origin = self if trigger is None else self._places(trigger)
-        fresh: dict[str, object] = {
-            "key_null": None,
-            "value_null": None,
-            "window_start": None,
-            "window_end": None,
-            "old": None,
-            "old_null": None,
-        }
-        return replace(origin, schema=schema, arrays=arrays, **(fresh | changes))  # type: ignore[arg-type]
-
-    def _places(self, rows: np.ndarray) -> Batch:
-        return replace(
-            self,
-            rowtime=self.rowtime[rows],
-            order=self.order[rows],
-            seq=self.seq[rows],
-            partition=self.partition[rows],
-            offset=self.offset[rows],
-            headers=None if self.headers is None else self.headers.take(pa.array(rows)),
+        if trigger is None:
+            headers, order, seq, offset = self.headers, self.order, self.seq, self.offset
+            rowtime = self.rowtime if rowtime is None else rowtime
+            partition = self.partition if partition is None else partition
+        else:
+            order, seq, offset = self.order[trigger], self.seq[trigger], self.offset[trigger]
+            rowtime = self.rowtime[trigger] if rowtime is None else rowtime
+            partition = self.partition[trigger] if partition is None else partition
+            headers = None if self.headers is None else self.headers.take(pa.array(trigger))
+        return Batch(
+            schema,
+            arrays,
+            rowtime,
+            order,
+            seq,
+            partition,
+            offset,
+            None,
+            value_null,
+            window_start,
+            window_end,
+            headers,
+            old,
+            old_null,
         )
 
 

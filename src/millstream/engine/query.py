@@ -66,37 +66,27 @@ class Query:
         self.tables = builder.tables
         """The tables whose rows it keeps as they are read."""
         self.sink = None if self.plan.sink is None else SinkWriter(self.plan.sink, number)
-        self.fan_out = max([1, *(_windows_of(n) for n in walk(self.plan.root))])
-
-    @property
-    def number(self) -> int:
+        self.number = number
         """The creation number."""
-        return 0 if self.info is None else self.info.number
-
-    @property
-    def owner(self) -> str:
+        self.owner = f"query-{number}"
         """The name under which positions are kept."""
-        return f"query-{self.number}"
-
-    @property
-    def emission(self) -> Emission:
-        """Every update at cache 0, else the last one of a commit."""
         cache = self.properties.get(CACHE_PROPERTY, "10000000").strip()
-        return Emission.ALL if cache == "0" else Emission.LAST
-
-    @property
-    def strict_time(self) -> bool:
+        self.emission = Emission.ALL if cache == "0" else Emission.LAST
+        """Every update at cache 0, else the last one of a commit."""
+        self.fan_out = max([1, *(_windows_of(n) for n in walk(self.plan.root))])
+        """How many rows a row may become inside it (a row in each of its windows)."""
+        self.strict_time = self.properties.get(THROW_ON_INVALID, "false").lower() == "true"
         """Whether a record without a valid timestamp stops the query."""
-        return self.properties.get(THROW_ON_INVALID, "false").lower() == "true"
-
-    @property
-    def topic_ids(self) -> list[int]:
+        self.topic_ids = list(dict.fromkeys(r.source.topic_id for r in self.reads))
         """The topics that the query reads, each once."""
-        return list(dict.fromkeys(r.source.topic_id for r in self.reads))
+        self.sources = list({r.source.id: r.source for r in self.reads}.values())
+        """The sources that the query reads, each once."""
+        self._readings = {s.id: (*s.reading, self.strict_time) for s in self.sources}
+        self._no_rows = [empty(read.schema) for read in self.reads]
 
     def reading(self, source: Source) -> Reading:
         """How the query reads one of its sources."""
-        return (*source.reading, self.strict_time)
+        return self._readings[source.id]
 
     def needed_columns(self, source_id: int) -> frozenset[str]:
         """The columns of a source that the query wants."""
@@ -137,14 +127,15 @@ class Query:
         return records
 
     def _inputs(self, rows_by_source: dict[int, SourceRows]) -> list[Batch]:
-        given = [rows_by_source.get(r.source.id) for r in self.reads]
         orders = _merge_order(rows_by_source)
-        return [
-            empty(read.schema)
-            if rows is None
-            else rows.batch(read.columns, read.schema, orders[read.source.id])
-            for read, rows in zip(self.reads, given, strict=True)
-        ]
+        inputs = []
+        for read, nothing in zip(self.reads, self._no_rows, strict=True):
+            rows = rows_by_source.get(read.source.id)
+            if rows is None:
+                inputs.append(nothing)
+            else:
+                inputs.append(rows.batch(read.columns, read.schema, orders[read.source.id]))
+        return inputs
 
     def _one_by_one(self, inputs: list[Batch], context: StepContext) -> Batch:
         """Record after record, each in a batch of its own."""

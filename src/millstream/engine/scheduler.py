@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from millstream.catalog.model import Source
 from millstream.engine.arrival import Arrivals
 from millstream.engine.noted import Noted, located
-from millstream.engine.operators.base import MOST_NOTES, Note
+from millstream.engine.operators.base import MOST_NOTES, Emission, Note
 from millstream.engine.pace import Pace
 from millstream.engine.profile import EngineMeters
 from millstream.engine.query import Query, Reading
@@ -23,10 +23,16 @@ from millstream.engine.topology import Topology
 from millstream.store.interfaces import Commit, Records, View
 from millstream.store.portion import MOST_BYTES, byte_size, portion
 
-MOST_EXPANDED = 2_000_000
-"""Rows that the rows of one commit may become inside a query (a row in each of its windows)."""
 FRONTIER = "frontier"
 """The kind of catalogue entry that holds a query's frontier."""
+
+
+MOST_EXPANDED = 2_000_000
+"""Rows that the rows of one commit may become inside a query (a row in each of its windows)."""
+MOST_UPDATES = 600_000
+"""The same where each of them is a record of the query's sink, too."""
+Runs = list[tuple[int, Records]]
+"""Runs of records, each with the ordinal of its first record."""
 
 
 class QueryFailedError(Exception):
@@ -47,6 +53,10 @@ class Progress:
     positions: dict[int, int] = field(default_factory=dict)
     frontier: int = -1
     stored: int = -1
+
+    def copy(self) -> Progress:
+        """One that can go on without changing this one."""
+        return Progress(dict(self.positions), self.frontier, self.stored)
 
 
 @dataclass(slots=True)
@@ -78,7 +88,7 @@ class Round:
         self.commit = commit
         self.topology = topology
         self.before = progress
-        self.after = {n: replace(p, positions=dict(p.positions)) for n, p in progress.items()}
+        self.after = {n: p.copy() for n, p in progress.items()}
         self.readers = readers
         self.runs = runs
         self.arrivals = arrivals
@@ -94,6 +104,7 @@ class Round:
         self._slow: set[int] = set()
         self._rows: dict[int, int] = {}
         self._pending: dict[int, list[Records]] = {}
+        self._taken: dict[tuple[int, int, int, int], Runs] = {}
         self._decoded: dict[tuple[Reading, int, int], SourceRows] = {}
         runs.offer(ahead.runs)
 
@@ -124,9 +135,11 @@ class Round:
             groups.setdefault(self.before[query.number].frontier, []).append(query)
         front = max(groups, default=-1)
         limits = {f: self._limit_of(f, g, self.max_rows) for f, g in groups.items() if f == front}
+        if len(groups) < 2:
+            return limits
         lagging = [f for f in groups if f != front]
         rows, due = self.max_rows, lagging
-        if lagging and limits[front] == self._horizon:
+        if limits[front] == self._horizon:
             self._slow.update(lagging)
             rows, due = self.pace.share(lagging, busy=self._has_news(groups[front]))
         for frontier in lagging:
@@ -145,19 +158,19 @@ class Round:
     def _limit_of(self, frontier: int, queries: list[Query], rows: int) -> int:
         """The seq up to which queries can go, so that none takes more of a topic than fits one
         commit; what others write in this commit is not counted."""
-        rows = max(1, min([rows, *(MOST_EXPANDED // q.fan_out for q in queries)]))
+        rows = max(1, min([rows, *map(_most_rows, queries)]))
         self._rows[frontier] = rows
-        limit = self._horizon
-        for query in queries:
-            for topic_id, position in self.before[query.number].positions.items():
-                limit = min(limit, self._seq_after(topic_id, position, rows))
-        return limit
+        places = {p for q in queries for p in self.before[q.number].positions.items()}
+        return min([self._horizon, *(self._seq_after(topic, at, rows) for topic, at in places)])
 
     def _seq_after(self, topic_id: int, start: int, rows: int) -> int:
         """The seq of the last of the next records that fit one commit, the horizon where all do."""
+        end = self.commit.end(topic_id)
+        if start >= end:
+            return self._horizon
         room = MOST_BYTES
         last: int | None = None
-        for _, records in self.runs.runs(self.commit, topic_id, start):
+        for ordinal, records in self.runs.runs(self.commit, topic_id, start):
             count = portion(records, rows, room)
             if count == 0 and last is not None:
                 return last
@@ -165,6 +178,8 @@ class Round:
             last = int(records.seq[max(count, 1) - 1])
             if count < len(records):
                 return last
+            if ordinal + count >= end:
+                break
             rows -= count
             room -= byte_size(records)
         return self._horizon
@@ -172,6 +187,8 @@ class Round:
     def _upcoming(self, limits: dict[int, int]) -> list[Wanted]:
         """What will be left of topics from outside after this commit, and who reads it."""
         readers: dict[tuple[int, int, int], list[SourceReader]] = {}
+        if all(limit == self._horizon for limit in limits.values()):
+            return []
         for query in self.topology.order:
             progress = self.before[query.number]
             limit = limits[progress.frontier]
@@ -209,8 +226,9 @@ class Round:
             if self.before[writer.number].frontier >= start:
                 bound = min(bound, self.after[writer.number].frontier)
         progress = self.after[query.number]
-        for topic_id in query.topic_ids:
-            self._flush(topic_id)
+        if self._pending:
+            for topic_id in query.topic_ids:
+                self._flush(topic_id)
         began_s = time.perf_counter()
         taken = {t: self._take(t, progress.positions[t], bound) for t in query.topic_ids}
         count = sum(len(records) for runs in taken.values() for _, records in runs)
@@ -225,22 +243,36 @@ class Round:
         progress.frontier = max(progress.frontier, bound)
         return moved
 
-    def _take(self, topic_id: int, start: int, bound: int) -> list[tuple[int, Records]]:
-        """The unread runs whose records have a seq up to the bound."""
+    def _take(self, topic_id: int, start: int, bound: int) -> Runs:
+        """The unread runs whose records have a seq up to the bound, for all who stand there."""
+        end = self.commit.end(topic_id)
+        if start >= end:
+            return []
+        key = (topic_id, start, bound, end)
+        found = self._taken.get(key)
+        if found is None:
+            found = self._taken[key] = self._cut(topic_id, start, bound)
+        return found
+
+    def _cut(self, topic_id: int, start: int, bound: int) -> Runs:
         taken = []
         for ordinal, records in self.runs.runs(self.commit, topic_id, start):
+            if records.seq[-1] <= bound:
+                taken.append((ordinal, records))
+                continue
             count = int(np.searchsorted(records.seq, bound, side="right"))
             if count:
                 taken.append((ordinal, head(records, count)))
-            if count < len(records):
-                break
+            break
         return taken
 
-    def _step(self, query: Query, taken: dict[int, list[tuple[int, Records]]]) -> None:
+    def _step(self, query: Query, taken: dict[int, Runs]) -> None:
         rows: dict[int, SourceRows] = {}
-        for source in {r.source.id: r.source for r in query.reads}.values():
+        for source in query.sources:
             parts = [self._decode(query, source, o, r) for o, r in taken[source.topic_id]]
-            if parts:
+            if len(parts) == 1:
+                rows[source.id] = parts[0]
+            elif parts:
                 began_s = time.perf_counter()
                 rows[source.id] = concat_rows(parts)
                 query.meters.inputs.seconds += time.perf_counter() - began_s
@@ -253,8 +285,9 @@ class Round:
                 records = query.records(batch, notes, topic.partitions)
         except Exception as error:
             raise QueryFailedError(query, error) from error
-        self._note(query, self._located(query, notes, taken))
-        self.rows += sum(len(r) for r in rows.values())
+        if notes:
+            self._note(query, self._located(query, notes, taken))
+        self.rows += sum([len(r) for r in rows.values()])
         if records is not None and topic is not None:
             self._pending.setdefault(topic.id, []).append(records)
 
@@ -263,7 +296,9 @@ class Round:
         found = self._decoded.get(key)
         if found is None:
             found = self._read_rows(query, source, ordinal, records)
-            self._note(query, self.noted.fresh(source, ordinal, len(records), found.notes))
+            fresh = self.noted.fresh(source, ordinal, len(records), found.notes)
+            if fresh:
+                self._note(query, fresh)
             self._decoded[key] = found
         meter = query.meters.decoded(source.id, source.name)
         meter.add(len(records), len(found), found.seconds)
@@ -289,9 +324,7 @@ class Round:
         query_id = "" if query.info is None else query.info.id
         self.notes += [LoggedNote(query_id, n) for n in notes]
 
-    def _located(
-        self, query: Query, notes: list[Note], taken: dict[int, list[tuple[int, Records]]]
-    ) -> list[Note]:
+    def _located(self, query: Query, notes: list[Note], taken: dict[int, Runs]) -> list[Note]:
         """Notes on rows with the records they come from, as far as the log has room for them."""
         room = max(0, MOST_NOTES - len(self.notes))
         runs = {self._topic_name(query, topic_id): parts for topic_id, parts in taken.items()}
@@ -312,12 +345,10 @@ class Round:
 
     def _count_appended(self, pieces: list[Records], seconds: float) -> None:
         """Share the time of an append among those who wrote the records."""
-        written = {int(p.writer[0]): len(p) for p in pieces}
-        total = sum(written.values())
-        for query in self.topology.order:
-            count = written.get(query.number)
-            if count:
-                query.meters.append.add(count, count, seconds * count / total)
+        total = sum([len(p) for p in pieces])
+        for piece in pieces:
+            count, writer = len(piece), self.topology.query(int(piece.writer[0]))
+            writer.meters.append.add(count, count, seconds * count / total)
 
     # --- positions ---------------------------------------------------------------------------
 
@@ -332,6 +363,12 @@ class Round:
             if new.frontier != new.stored:
                 new.stored = new.frontier
                 self.commit.put_entry(FRONTIER, query.number, {"seq": new.frontier})
+
+
+def _most_rows(query: Query) -> int:
+    """How many rows of a topic a query takes at once."""
+    most = MOST_UPDATES if query.emission is Emission.ALL else MOST_EXPANDED
+    return most // query.fan_out
 
 
 def load_progress(query: Query, view: View) -> Progress:

@@ -20,6 +20,8 @@ def with_span(spans: Spans, start: int, end: int) -> Spans:
     """The stretches and one more. Beyond `MOST_SPANS` the oldest is forgotten."""
     if start >= end:
         return spans
+    if spans and spans[-1][1] == start:
+        return (*spans[:-1], (spans[-1][0], end))
     apart = [s for s in spans if s[1] < start or s[0] > end]
     touching = [s for s in spans if s[1] >= start and s[0] <= end]
     joined = (min([start, *(s[0] for s in touching)]), max([end, *(s[1] for s in touching)]))

@@ -26,9 +26,17 @@ class Topology:
                 self._readers.setdefault(topic_id, []).append(query)
         self.order = self._sorted()
         self._place = {q.number: i for i, q in enumerate(self.order)}
+        self._upstream = {q.number: self._writers_before(q) for q in self.order}
+
+    def query(self, number: int) -> Query:
+        """The query of this number."""
+        return self.order[self._place[number]]
 
     def upstream(self, query: Query) -> list[Query]:
         """The queries that write what this one reads, back edges left out."""
+        return self._upstream[query.number]
+
+    def _writers_before(self, query: Query) -> list[Query]:
         found: dict[int, Query] = {}
         for read in query.reads:
             for writer in self._writers.get(read.source.topic, ()):

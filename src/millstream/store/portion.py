@@ -35,6 +35,8 @@ def portions(runs: Iterable[tuple[int, Records]], rows: int) -> Iterator[tuple[i
 def portion(records: Records, rows: int, room: int) -> int:
     """How many of a run's first records are at most `rows` and about `room` bytes."""
     count = min(rows, len(records))
+    if _room_for_all(records.value, room):
+        return count
     size = byte_size(records)
     if size <= room or count == 0:
         return count
@@ -49,6 +51,12 @@ def portion(records: Records, rows: int, room: int) -> int:
 def byte_size(records: Records) -> int:
     """About how many bytes the values of a run have."""
     return _size(records.value)
+
+
+def _room_for_all(part: Part, room: int) -> bool:
+    """Whether even the memory that the values lie in, which is told at once, has so many bytes."""
+    arrays = [part.data] if isinstance(part, RawPart) else part.arrays
+    return sum([a.get_total_buffer_size() for a in arrays]) <= room
 
 
 def _size(part: Part) -> int:
