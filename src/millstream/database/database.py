@@ -16,6 +16,7 @@ from millstream.clock import Clock, SystemClock
 from millstream.connect.runtime import trace_sentence
 from millstream.database import processing_log
 from millstream.database.connectors import POSITION, ConnectorHost, Running, start_all
+from millstream.database.inbox import Inbox
 from millstream.database.loop import EngineLoop
 from millstream.database.metrics import Metrics, RateMeter, measure
 from millstream.database.outcome import Outcome
@@ -74,6 +75,7 @@ class Database:
         )
         self.engine.listeners.append(self.connectors.notify)
         self._loop = EngineLoop(self)
+        self.inbox = Inbox(self, self._loop.ring)
         self._closed = False
         self._statements = threading.RLock()
         self.meter = RateMeter()
@@ -217,10 +219,11 @@ class Database:
 
         self._check_open()
         self.refresh()
-        reads_only = isinstance(parsed.statement, ast.Select | ast.PrintTopic)
+        # An insert looks again whether its source is there when it is written.
+        kept = isinstance(parsed.statement, ast.Select | ast.PrintTopic | ast.InsertValues)
         try:
             # What a statement found in the catalogue must hold until it has changed it.
-            with nullcontext() if reads_only else self._statements:
+            with nullcontext() if kept else self._statements:
                 return handle(self, parsed, skip_existing=skip_existing)
         except SqlError as error:
             if error.position is None:

@@ -13,7 +13,6 @@ from millstream import types as t
 from millstream.catalog.model import Source
 from millstream.columns import arrow
 from millstream.columns.batch import mask_or_none
-from millstream.database.records import append_outside
 from millstream.database.values import DAY_MS, Unfit, column_of
 from millstream.errors import ExecutionError
 from millstream.serde.base import TypedPart
@@ -97,20 +96,12 @@ def _append(
     value_format = format_named(source.value_layout.format).encoder(source.value_layout)
     keys, missing = key_format.normalise(keys, mask_or_none(key_null))
     values, nothing = value_format.normalise(values, None)
-    with database.engine.lock, database.store.begin() as commit:
-        topic = commit.topic(source.topic)
-        if topic is None:
-            raise ExecutionError(f"the topic {source.topic} of {source.name} was deleted")
-        append_outside(
-            commit,
-            topic,
-            TypedPart(source.key_layout, keys, missing),
-            TypedPart(source.value_layout, values, nothing),
-            rowtime,
-        )
-        commit.commit()
-    database.engine.rows_total += count
-    database.engine.announce()
+    database.inbox.insert(
+        source,
+        TypedPart(source.key_layout, keys, missing),
+        TypedPart(source.value_layout, values, nothing),
+        rowtime,
+    )
 
 
 def _insert_arrow(database: Database, source: Source, table: pa.Table) -> int:

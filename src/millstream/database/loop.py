@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from millstream.connect.runtime import trace_sentence
+from millstream.engine.engine import Feed
 
 if TYPE_CHECKING:
     from millstream.database.database import Database
@@ -24,7 +25,14 @@ class EngineLoop:
         self._database = database
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
+        self._news = threading.Event()
+        database.engine.listeners.append(self.ring)
         self.error: str | None = None
+
+    def ring(self) -> None:
+        """There may be something to do."""
+        if not self._news.is_set():
+            self._news.set()
 
     def start(self) -> None:
         """Start the thread, if there is none."""
@@ -42,7 +50,7 @@ class EngineLoop:
         if thread is None:
             return
         self._stop.set()
-        self._database.engine.announce()
+        self.ring()
         thread.join()
         self._thread = None
 
@@ -51,39 +59,51 @@ class EngineLoop:
         database = self._database
         engine = database.engine
         with engine.lock:
-            feeds = database.connectors.feeds(engine.max_rows)
+            inserts = database.inbox.together()
+            feeds: list[Feed] = [*database.connectors.feeds(engine.max_rows), inserts]
             try:
                 moved = engine.step(feeds)
             except BaseException:
+                inserts.failed()
                 database.connectors.restore(database.positions())
                 raise
+            inserts.committed()
             database.connectors.save_states()
         return moved
 
     def run(self, for_ms: int | None, until_idle: bool) -> None:
         """Step on this thread until the time is over, or nothing is left to do."""
         end = None if for_ms is None else time.monotonic() + for_ms / 1000
-        while not self._database.closed:
-            moved = self.step()
-            if end is not None and time.monotonic() >= end:
-                return
-            if not moved:
-                if until_idle and self._database.idle():
+        with self._database.inbox.served():
+            while not self._database.closed:
+                self._news.clear()
+                moved = self.step()
+                if end is not None and time.monotonic() >= end:
                     return
-                self._wait(end)
+                if not moved:
+                    if until_idle and self._database.idle():
+                        return
+                    self._wait(end)
 
     def _run_thread(self) -> None:
         while not self._stop.is_set():
             try:
-                moved = self.step()
-                self.error = None
+                with self._database.inbox.served():
+                    self._serve()
             except Exception as error:
                 # The step left nothing behind; a full disk or a busy file may pass.
                 _log.exception("a step of the engine failed")
                 self.error = trace_sentence(error)
                 self._stop.wait(_PAUSE_AFTER_ERROR_S)
-                continue
-            if not moved:
+
+    def _serve(self) -> None:
+        """Step until it is time to stop."""
+        while not self._stop.is_set():
+            # Before the step looks, so that what comes while it does is not missed.
+            self._news.clear()
+            moved = self.step()
+            self.error = None
+            if not moved and not self._stop.is_set():
                 self._wait(None)
 
     def _wait(self, end: float | None) -> None:
@@ -92,6 +112,4 @@ class EngineLoop:
         if end is not None:
             wait_s = min(wait_s, max(0.0, end - time.monotonic()))
         if wait_s > 0:
-            engine = self._database.engine
-            with engine.committed:
-                engine.committed.wait(wait_s)
+            self._news.wait(wait_s)

@@ -22,20 +22,36 @@ def append_outside(
     window: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Records:
     """Append records that no query wrote. Records without a key go to partition 0."""
+    first = commit.allocate_seq(len(rowtime))
+    seq = np.arange(first, first + len(rowtime))
+    return append_numbered(commit, topic, key, value, rowtime, seq, headers=headers, window=window)
+
+
+def append_numbered(
+    commit: Commit,
+    topic: Topic,
+    key: Part,
+    value: Part,
+    rowtime: np.ndarray,
+    seq: np.ndarray,
+    *,
+    headers: pa.Array | None = None,
+    window: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Records:
+    """As `append_outside`, of records that have their numbers already."""
     count = len(rowtime)
-    first = commit.allocate_seq(count)
-    partition = np.zeros(count, np.int32)
+    partition = np.zeros(count, np.int64)
     if topic.partitions > 1:
         keys = encode_part(key, count)
         placed = partition_of(keys, topic.partitions)
-        partition = np.where(np.asarray(keys.is_valid()), placed, 0).astype(np.int32)
+        partition = np.where(np.asarray(keys.is_valid()), placed, 0).astype(np.int64)
     return commit.append(
         topic.id,
         Records(
             partition=partition,
             offset=np.full(count, -1, np.int64),
-            seq=np.arange(first, first + count),
-            writer=np.zeros(count, np.int32),
+            seq=np.asarray(seq, np.int64),
+            writer=np.zeros(count, np.int64),
             rowtime=np.asarray(rowtime, np.int64),
             key=key,
             value=value,

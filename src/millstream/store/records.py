@@ -53,11 +53,31 @@ def concat_records(runs: Sequence[Records]) -> Records:
         seq=np.concatenate([r.seq for r in runs]),
         writer=np.concatenate([r.writer for r in runs]),
         rowtime=np.concatenate([r.rowtime for r in runs]),
-        key=_concat_parts([r.key for r in runs], [len(r) for r in runs]),
-        value=_concat_parts([r.value for r in runs], [len(r) for r in runs]),
+        key=concat_parts([r.key for r in runs], [len(r) for r in runs]),
+        value=concat_parts([r.value for r in runs], [len(r) for r in runs]),
         window_start=_concat_numbers([r.window_start for r in runs]),
         window_end=_concat_numbers([r.window_end for r in runs]),
         headers=_concat_headers(runs),
+    )
+
+
+def concat_parts(parts: Sequence[Part], lengths: Sequence[int]) -> Part:
+    """One part of several of the same kind and layout, given how many records each is of."""
+    first = parts[0]
+    if isinstance(first, RawPart):
+        return RawPart(pa.concat_arrays([p.data for p in parts if isinstance(p, RawPart)]))
+    typed = [p for p in parts if isinstance(p, TypedPart)]
+    null = None
+    if any(p.null is not None for p in typed):
+        null = np.concatenate(
+            [
+                np.zeros(n, bool) if p.null is None else p.null
+                for p, n in zip(typed, lengths, strict=True)
+            ]
+        )
+    columns = range(len(first.arrays))
+    return TypedPart(
+        first.layout, [pa.concat_arrays([p.arrays[i] for p in typed]) for i in columns], null
     )
 
 
@@ -91,25 +111,6 @@ def _same_part(left: Part, right: Part) -> bool:
     if isinstance(left, TypedPart) and isinstance(right, TypedPart):
         return left.layout is right.layout or left.layout == right.layout
     return isinstance(left, RawPart) and isinstance(right, RawPart)
-
-
-def _concat_parts(parts: Sequence[Part], lengths: Sequence[int]) -> Part:
-    first = parts[0]
-    if isinstance(first, RawPart):
-        return RawPart(pa.concat_arrays([p.data for p in parts if isinstance(p, RawPart)]))
-    typed = [p for p in parts if isinstance(p, TypedPart)]
-    null = None
-    if any(p.null is not None for p in typed):
-        null = np.concatenate(
-            [
-                np.zeros(n, bool) if p.null is None else p.null
-                for p, n in zip(typed, lengths, strict=True)
-            ]
-        )
-    columns = range(len(first.arrays))
-    return TypedPart(
-        first.layout, [pa.concat_arrays([p.arrays[i] for p in typed]) for i in columns], null
-    )
 
 
 def _concat_numbers(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
