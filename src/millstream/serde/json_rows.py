@@ -3,12 +3,14 @@
 JSON is read strictly: text after the value, trailing commas, NaN, bad UTF-8 and nesting deeper
 than `DEEPEST` levels make a record malformed. Of duplicate names the last one counts. A column
 finds its name in the record exactly, else among the record's names in upper case; a name that is
-missing is null. A value that its column cannot take fails the whole record.
+missing is null. A value that its column cannot take fails the whole record. A mark of byte order in
+front of UTF-8 is skipped.
 """
 
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -19,12 +21,13 @@ import pyarrow as pa
 
 from millstream.columns.arrow import from_python, nulls
 from millstream.serde.base import Decoded, Failure, Layout
+from millstream.serde.json_reasons import sentence
 from millstream.serde.json_values import Mismatch, converter, record_reader
 
 DEEPEST = 400
 """How many arrays and objects may stand inside each other."""
 
-_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
+_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 
 
 class JsonRowDecoder:
@@ -83,10 +86,10 @@ class JsonRowDecoder:
             return mismatch.sentence()
         except RecursionError:
             return _too_deep()
-        except UnicodeDecodeError:
-            return "The record is not valid JSON: it is not UTF-8."
         except (msgspec.MsgspecError, ValueError, ArithmeticError) as error:
-            return f"The record is not valid JSON: {_reason(error)}."
+            if data.startswith(BOM_UTF8) and not data.startswith(BOM_UTF8 * 2):
+                return self.read(data[len(BOM_UTF8) :])
+            return sentence(error, data)
 
 
 def _depth(data: bytes) -> int:
@@ -103,9 +106,3 @@ def _depth(data: bytes) -> int:
 
 def _too_deep() -> str:
     return f"The record nests arrays and objects deeper than {DEEPEST} levels."
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ArithmeticError):
-        return "a number has too large an exponent"
-    return str(error).removeprefix("JSON is malformed: ") or "it cannot be read"

@@ -180,13 +180,50 @@ def test_null_is_null_of_any_type(sql_type: t.SqlType) -> None:
         *(b"", b" ", b"{", b'{"V":1', b'{"V":1}}', b'{"V":1} x', b'{"V":1,}', b'{"V":NaN}'),
         *(b'{"V":01}', b'{"V":1.}', b'{"V":+1}', b'{"V":.5}', b"{'V':1}", b"{V:1}", b"\x00"),
         *(b'{"V":1}\x00', b'{"W":"\xff"}', b'{"W":"\xed\xa0\x80"}', b'{"W":"\t"}', b'{"W":"\\x"}'),
-        *(b'{"W":"\\ud800"}', b'\xef\xbb\xbf{"V":1}', b'{"W":1e99999999999999999999}', b"nul"),
+        *(
+            b'{"W":"\\ud800"}',
+            b"\xef\xbb\xbf" * 2 + b'{"V":1}',
+            b'{"W":1e99999999999999999999}',
+            b"nul",
+        ),
         *(b'{"V":1}{"V":2}', b'// c\n{"V":1}', b'{"W":' + b"1" * 6000 + b"}", b'{"W":[1,]}'),
     ],
 )
 def test_malformed_records_fail(record: bytes) -> None:
     message = problem(record, V=t.INTEGER)
     assert message.startswith("The record is not valid JSON: ")
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (b"", "it is empty"),
+        (b'{"V": 1', "it ends too early, at byte 7"),
+        (b'{"V": tru}', "it ends too early, at byte 10"),
+        (b'{"V": NaN}', "unexpected character N at byte 6"),
+        (b'{"V": 1} x', "something follows behind its end at byte 9"),
+        (b'{"V": 1,}', "nothing follows a comma of an object at byte 8"),
+        (b'{"W": [1,]}', "nothing follows a comma of an array at byte 9"),
+        (b'{"W": [1 2]}', "a comma or the end of the array is missing at byte 9"),
+        (b'{"V": 1 "W": 2}', "a comma or the end of the object is missing at byte 8"),
+        (b'{"V" 1}', "a colon is missing at byte 5"),
+        (b"{'V': 1}", "a name in double quotes is missing at byte 1"),
+        (b'{"V": 01}', "a number is malformed at byte 7"),
+        (b'{"W": "\\x"}', "a text has an unknown escape at byte 8"),
+        (b'{"W": "\\u12x4"}', "a \\u escape needs four hexadecimal digits at byte 11"),
+        (b'{"W": "\\ud800"}', "half of a surrogate pair stands alone in a text"),
+        (b'{"W": "\t"}', "unexpected 0x09 at byte 7"),
+        (b'{"W": "\xff"}', "it is not UTF-8 at byte 7"),
+        (b"\xff\xfe{\x00", "unexpected 0xff at byte 0"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(record: bytes, reason: str) -> None:
+    assert problem(record, V=t.INTEGER) == f"The record is not valid JSON: {reason}."
+
+
+def test_a_byte_order_mark_is_skipped() -> None:
+    found = decode(b'\xef\xbb\xbf{"V":1}', '{"V":2}', V=t.INTEGER)
+    assert (found.arrays[0].to_pylist(), found.failures) == ([1, 2], [])
 
 
 @pytest.mark.parametrize("record", ["1", '"x"', "[]", "true"])
