@@ -13,7 +13,7 @@ from millstream.functions.aggregates import LIST_LIMIT, SET_LIMIT, build
 from millstream.functions.registry import Registry
 from millstream.plan import layouts, nodes
 from millstream.plan.analyse import Analyser, Analysis, Purpose
-from millstream.plan.properties import CREATE_AS, INSERT, Properties
+from millstream.plan.properties import CREATE_AS, INSERT, Properties, default_policy
 from millstream.plan.sources import timestamp_column
 from millstream.plan.typing import convert
 from millstream.serde.base import Layout
@@ -174,7 +174,8 @@ class Planner:
             replicas=properties.positive("REPLICAS") or int(self.session.get(SINK_REPLICAS, "1")),
             wrap_setting=properties.boolean("WRAP_SINGLE_VALUE"),
             retention_ms=properties.retention_ms(),
-            cleanup_policy=properties.cleanup_policy() or "delete",
+            cleanup_policy=properties.cleanup_policy()
+            or default_policy(statement.kind, analysis.root.window),
         )
 
     def _partitions(self, properties: Properties, topic: str, left: Source) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from millstream.catalog.catalog import did_you_mean
+from millstream.catalog.model import WindowInfo
 from millstream.errors import NotSupportedYetError, Position, SemanticError
 from millstream.sql import ast
 
@@ -136,6 +137,14 @@ class Properties:
                 f"CLEANUP_POLICY must be delete, compact or both, not {value!r}", self.position
             )
         return None if value is None else value.lower()
+
+
+def default_policy(kind: ast.SourceKind, window: WindowInfo | None) -> str:
+    """The CLEANUP_POLICY of a topic that a statement makes and gives none: Kafka may compact the
+    topic of a table, and forgets windows and streams by their age."""
+    if kind is ast.SourceKind.STREAM:
+        return "delete"
+    return "compact" if window is None else "compact,delete"
 
 
 def _literal(name: str, expression: ast.Expression) -> Value:

@@ -14,7 +14,7 @@ from millstream.database.topics import check_writable
 from millstream.engine.query import Query
 from millstream.engine.scheduler import start_progress
 from millstream.errors import SemanticError
-from millstream.plan.nodes import QueryPlan, Sink
+from millstream.plan.nodes import Aggregate, QueryPlan, walk
 from millstream.plan.properties import INSERT, Properties
 from millstream.sql import ast
 from millstream.sql.script import Parsed
@@ -37,8 +37,9 @@ def create_as(database: Database, statement: ast.CreateAsSelect, parsed: Parsed)
     plan = database.plan_of(statement, session)
     assert plan.sink is not None
     check_writable(plan.sink.topic)
+    check_retention(statement, plan)
     with database.change() as (commit, catalog):
-        source = _sink_source(database, commit, plan.sink, parsed)
+        source = _sink_source(database, commit, plan, parsed)
         query = start(database, commit, catalog, source, plan, parsed, session)
     database.engine.add(query)
     assert query.info is not None
@@ -112,7 +113,31 @@ def _register(
     return query
 
 
-def _sink_source(database: Database, commit: Commit, sink: Sink, parsed: Parsed) -> Source:
+def check_retention(statement: ast.CreateAsSelect, plan: QueryPlan) -> None:
+    """SemanticError where a table without windows would forget rows by their age."""
+    assert plan.sink is not None
+    sink = plan.sink
+    if sink.retention_ms is not None and sink.kind is ast.SourceKind.TABLE and sink.window is None:
+        raise SemanticError(
+            f"{sink.name} has no windows, so its rows have no age by which RETENTION_MS could go",
+            statement.position,
+            hint="Leave RETENTION_MS out, or group the rows by a WINDOW.",
+        )
+
+
+def _retention_ms(plan: QueryPlan) -> int | None:
+    """How long the sink's topic keeps records: no shorter than the query keeps its windows."""
+    assert plan.sink is not None
+    asked = plan.sink.retention_ms
+    if asked is None or asked < 0:
+        return asked
+    kept = (n.spec.retention_ms for n in walk(plan.root) if isinstance(n, Aggregate) and n.spec)
+    return max([asked, *kept])
+
+
+def _sink_source(database: Database, commit: Commit, plan: QueryPlan, parsed: Parsed) -> Source:
+    sink = plan.sink
+    assert sink is not None
     topic = commit.topic(sink.topic)
     if topic is None:
         topic = database.make_topic(
@@ -120,7 +145,7 @@ def _sink_source(database: Database, commit: Commit, sink: Sink, parsed: Parsed)
             sink.topic,
             sink.partitions,
             replicas=sink.replicas,
-            retention_ms=sink.retention_ms,
+            retention_ms=_retention_ms(plan),
             cleanup_policy=sink.cleanup_policy,
         )
     return Source(

@@ -9,6 +9,7 @@ from millstream.catalog.persistence import save_source
 from millstream.database.outcome import Outcome
 from millstream.database.processing_log import TOPIC as LOG_TOPIC
 from millstream.errors import SemanticError
+from millstream.plan.properties import default_policy
 from millstream.plan.sources import Declaration, declare
 from millstream.sql import ast
 from millstream.sql.script import Parsed
@@ -75,7 +76,8 @@ def _topic(
             declaration.partitions,
             replicas=declaration.replicas or 1,
             retention_ms=declaration.retention_ms,
-            cleanup_policy=declaration.cleanup_policy or "delete",
+            cleanup_policy=declaration.cleanup_policy
+            or default_policy(statement.kind, declaration.window),
         )
     check_partitions(database, declaration, statement)
     return existing
