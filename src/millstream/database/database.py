@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from types import TracebackType
@@ -20,7 +20,7 @@ from millstream.database.inbox import Inbox
 from millstream.database.loop import EngineLoop
 from millstream.database.metrics import Metrics, RateMeter, measure
 from millstream.database.outcome import Outcome
-from millstream.database.properties import checked
+from millstream.database.properties import SUBSTITUTION, checked
 from millstream.database.topics import check_topic
 from millstream.engine.engine import DEFAULT_MAX_ROWS, Engine
 from millstream.engine.query import Query
@@ -32,6 +32,7 @@ from millstream.plan.nodes import QueryPlan
 from millstream.plan.persistent import Planner
 from millstream.sql import ast
 from millstream.sql.script import Parsed, iter_script, parse_statement
+from millstream.sql.variables import Variables
 from millstream.store.interfaces import Commit, Store, Topic, View
 from millstream.store.open import open_store
 
@@ -53,7 +54,7 @@ class Database:
         self.clock: Clock = clock or SystemClock()
         self.registry = registry or default_registry()
         self.properties: dict[str, str] = checked(properties or {})
-        self.variables: dict[str, str] = {}
+        self.variables = Variables()
         self.row_wise = row_wise
         self.log_lines = 0
         self._log = processing_log.ProcessingLog(self.clock)
@@ -206,10 +207,12 @@ class Database:
         skip_existing: bool = False,
     ) -> Iterator[Outcome]:
         """As `execute`, giving each outcome when its statement is done."""
-        known: MutableMapping[str, str] = self.variables
-        known.update(variables or {})
-        for parsed in iter_script(script, known):
+        self.variables.update(variables or {})
+        for parsed in iter_script(script, self.variables, self._replaces_variables):
             yield self.execute_statement(parsed, source=script, skip_existing=skip_existing)
+
+    def _replaces_variables(self) -> bool:
+        return self.properties.get(SUBSTITUTION, "true").strip().lower() == "true"
 
     def execute_statement(
         self, parsed: Parsed, *, source: str | None = None, skip_existing: bool = False

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from millstream.config import normalised, problem
 from millstream.errors import SemanticError
 
+SUBSTITUTION = "ksql.variable.substitution.enable"
+
 
 def checked(given: Mapping[str, object]) -> dict[str, str]:
     """The properties by their short names; SemanticError where a value cannot be.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from millstream.errors import Position
 from millstream.sql import ast
-from millstream.sql import variables as session_variables
 from millstream.sql.parser import StatementParser
 from millstream.sql.source import SourceText
 from millstream.sql.tokens import (
@@ -18,6 +17,7 @@ from millstream.sql.tokens import (
     STRING_PATTERN,
     tokenize,
 )
+from millstream.sql.variables import Variables, substituted
 from millstream.types import SqlType
 
 _BOUNDARY = re.compile(
@@ -91,34 +91,40 @@ def _word_length(written: str) -> int:
     return 1 if word is None else word.end()
 
 
-def iter_script(text: str, variables: MutableMapping[str, str] | None = None) -> Iterator[Parsed]:
+def iter_script(
+    text: str,
+    variables: Mapping[str, str] | None = None,
+    replaced: Callable[[], bool] = lambda: True,
+) -> Iterator[Parsed]:
     """The statements of a script, one after the other.
 
-    DEFINE and UNDEFINE change `variables` before the next statement is read. ParseError at the
-    first statement that is none; its position is one in the whole script."""
-    known: MutableMapping[str, str] = {} if variables is None else variables
+    DEFINE and UNDEFINE change `variables`, where these are `Variables`, before the next statement
+    is read; `replaced` says, before each statement, whether `${name}` stands for a variable or for
+    itself. ParseError at the first statement that is none; its position is one in the whole
+    script."""
+    known = variables if isinstance(variables, Variables) else Variables(variables)
     source = SourceText(text)
     for part in _split(source):
-        statement, replaced = _parse_part(source, part, known)
+        statement, written = _parse_part(source, part, known if replaced() else None)
         if isinstance(statement, ast.DefineVariable):
-            session_variables.define(known, statement.name, statement.value)
+            known[statement.name] = statement.value
         elif isinstance(statement, ast.UndefineVariable):
-            session_variables.undefine(known, statement.name)
-        yield Parsed(statement, replaced, part.position, part.text)
+            known.pop(statement.name, None)
+        yield Parsed(statement, written, part.position, part.text)
 
 
-def parse_script(text: str, variables: MutableMapping[str, str] | None = None) -> list[Parsed]:
+def parse_script(text: str, variables: Mapping[str, str] | None = None) -> list[Parsed]:
     """All statements of a script; see `iter_script`."""
     return list(iter_script(text, variables))
 
 
 def _parse_part(
-    source: SourceText, part: StatementText, variables: MutableMapping[str, str]
+    source: SourceText, part: StatementText, variables: Variables | None
 ) -> tuple[ast.Statement, str]:
-    if "${" not in part.text:
+    if variables is None or "${" not in part.text:
         tokens = tokenize(source, part.start, part.end)
         return StatementParser(source, tokens).parse_statement(), part.text
-    replaced = session_variables.substituted(source, part.start, part.end, variables)
+    replaced = substituted(source, part.start, part.end, variables)
     return StatementParser(replaced, tokenize(replaced)).parse_statement(), replaced.text
 
 

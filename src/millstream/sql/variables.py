@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 
 from millstream.errors import Position
@@ -39,30 +39,33 @@ def substitute(text: str, variables: Mapping[str, str]) -> str:
     Names of variables know no case. Inside quotes any value may stand, and its quotes are escaped;
     elsewhere it must be a name, a number or a quoted string. `$${name}` gives `${name}`.
     ParseError for a variable that is not defined."""
-    return substituted(SourceText(text), 0, len(text), variables).text
+    return substituted(SourceText(text), 0, len(text), Variables(variables)).text
 
 
-def define(variables: MutableMapping[str, str], name: str, value: str) -> None:
-    """Set a variable, in place of any whose name differs in case only."""
-    undefine(variables, name)
-    variables[name] = value
+class Variables(MutableMapping[str, str]):
+    """Variables by name, whatever the case it is written in; the way it was defined in is shown."""
 
+    def __init__(self, given: Mapping[str, str] | None = None) -> None:
+        self._known: dict[str, tuple[str, str]] = {}
+        self.update(given or {})
 
-def undefine(variables: MutableMapping[str, str], name: str) -> bool:
-    """Remove a variable; whether there was one."""
-    found = [known for known in variables if known.upper() == name.upper()]
-    for known in found:
-        del variables[known]
-    return bool(found)
+    def __getitem__(self, name: str) -> str:
+        return self._known[name.upper()][1]
 
+    def __setitem__(self, name: str, value: str) -> None:
+        self._known[name.upper()] = (name, str(value))
 
-def look_up(variables: Mapping[str, str], name: str) -> str | None:
-    """A variable's value, whatever the case of its name; None if it is not defined."""
-    value = variables.get(name)
-    if value is not None:
-        return value
-    wanted = name.upper()
-    return next((v for known, v in variables.items() if known.upper() == wanted), None)
+    def __delitem__(self, name: str) -> None:
+        del self._known[name.upper()]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.upper() in self._known
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._known.values())
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 @dataclass(slots=True)
@@ -113,9 +116,7 @@ class SubstitutedText(SourceText):
         return place, min(place + 1, segment.original_end)
 
 
-def substituted(
-    source: SourceText, start: int, end: int, variables: Mapping[str, str]
-) -> SubstitutedText:
+def substituted(source: SourceText, start: int, end: int, variables: Variables) -> SubstitutedText:
     """The characters of a script from `start` up to `end`, variables replaced."""
     pieces: list[tuple[str, int, int, bool]] = []
     done = start
@@ -148,9 +149,7 @@ def _references(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
             found.append((reference.start(), reference.end(), ""))
 
 
-def _replacement(
-    source: SourceText, start: int, end: int, quote: str, variables: Mapping[str, str]
-) -> str:
+def _replacement(source: SourceText, start: int, end: int, quote: str, variables: Variables) -> str:
     """What stands in place of the reference from `start` up to `end`."""
     reference = _REFERENCE.fullmatch(source.text, start, end)
     assert reference is not None
@@ -166,7 +165,7 @@ def _replacement(
             end,
             hint="Write ${name}, or $${ for a dollar sign and a brace as they are.",
         )
-    value = look_up(variables, name)
+    value = variables.get(name)
     if value is None:
         raise source.error(
             f"The variable {name} is not defined.", start, end, hint=_hint(name, variables)
@@ -183,7 +182,7 @@ def _replacement(
     return value
 
 
-def _hint(name: str, variables: Mapping[str, str]) -> str:
+def _hint(name: str, variables: Variables) -> str:
     by_upper = {known.upper(): known for known in variables}
     near = difflib.get_close_matches(name.upper(), list(by_upper), n=1, cutoff=0.6)
     if near:

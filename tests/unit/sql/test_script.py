@@ -15,6 +15,7 @@ from millstream.sql import (
     split_statements,
     substitute,
 )
+from millstream.sql.variables import Variables
 from millstream.types import BIGINT, INTEGER, Field, Struct
 
 
@@ -86,12 +87,12 @@ class TestParsed:
 
 class TestVariables:
     def test_define_and_undefine_take_effect_as_the_script_goes(self) -> None:
-        variables = {"Old": "1"}
+        variables = Variables({"Old": "1"})
         parsed = parse_script(
             "DEFINE Name = 'clicks';\nPRINT ${name};\nDEFINE NAME = 'x';\nUNDEFINE old;", variables
         )
         assert parsed[1].statement == ast.PrintTopic("clicks")
-        assert variables == {"NAME": "x"}
+        assert dict(variables) == {"NAME": "x"}
 
     def test_they_stand_in_names_numbers_strings_and_quoted_names(self) -> None:
         variables = {"n": "clicks", "p": "3", "t": "it's", "q": "'quoted'"}

@@ -8,7 +8,7 @@ from millstream.config import KNOWN, has_meaning, is_known, nearest, normalised,
 from millstream.database.outcome import Outcome
 from millstream.errors import NotSupportedYetError, SemanticError
 from millstream.serde.formats import format_named
-from millstream.sql import ast, variables
+from millstream.sql import ast
 from millstream.sql.script import Parsed
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ def _unknown(statement: ast.SetProperty | ast.UnsetProperty) -> SemanticError:
 
 def define(database: Database, statement: ast.DefineVariable, parsed: Parsed) -> Outcome:
     """Set a variable that ${name} stands for from here on."""
-    variables.define(database.variables, statement.name, statement.value)
+    database.variables[statement.name] = statement.value
     return Outcome(parsed.text, f"variable {statement.name} defined")
 
 
 def undefine(database: Database, statement: ast.UndefineVariable, parsed: Parsed) -> Outcome:
     """Forget a variable."""
-    variables.undefine(database.variables, statement.name)
+    database.variables.pop(statement.name, None)
     return Outcome(parsed.text, f"variable {statement.name} forgotten")
