@@ -59,7 +59,9 @@ sql_types: st.SearchStrategy[t.SqlType] = st.recursive(
     lambda inner: st.one_of(
         inner.map(t.Array),
         st.builds(t.Map, inner, inner),
-        _tuples(st.builds(t.Field, names, inner)).map(t.Struct),
+        st.lists(st.builds(t.Field, names, inner), max_size=3, unique_by=lambda field: field.name)
+        .map(tuple)
+        .map(t.Struct),
     ),
     max_leaves=4,
 )
