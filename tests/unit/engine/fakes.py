@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,18 @@ import pyarrow as pa
 from millstream import types as t
 from millstream.columns import arrow
 from millstream.columns.batch import Batch
-from millstream.store.interfaces import StatePart, StoreId
+from millstream.store.interfaces import Later, StatePart, StoreId, View
 
 
 class FakeStore:
-    """Commit and View at once: pages of state, in the order in which they were written."""
+    """Commit and View at once: pages of state, in the order in which they were written.
 
-    def __init__(self) -> None:
+    `in_memory`: nothing is read later, as where the store itself lies in memory.
+    """
+
+    def __init__(self, in_memory: bool = False) -> None:
+        self.in_memory = in_memory
+        self.reads = 0
         self.parts: dict[StoreId, list[StatePart]] = {}
         self.meta: dict[StoreId, str] = {}
         self.rows_written = 0
@@ -37,8 +43,20 @@ class FakeStore:
     def put_state_meta(self, store: StoreId, meta: dict[str, Any]) -> None:
         self.meta[store] = json.dumps(meta)
 
-    def state(self, store: StoreId) -> Iterator[StatePart]:
-        yield from self.parts.get(store, [])
+    def state(self, store: StoreId, pages: range | None = None) -> Iterator[StatePart]:
+        for part in list(self.parts.get(store, [])):
+            if pages is None or part.page in pages:
+                yield part
+
+    def pages(self, store: StoreId) -> list[int]:
+        return sorted({p.page for p in self.parts.get(store, [])})
+
+    def later(self) -> Later | None:
+        return None if self.in_memory else self._again
+
+    def _again(self) -> AbstractContextManager[View]:
+        self.reads += 1
+        return nullcontext(self)  # type: ignore[arg-type]
 
     def state_meta(self, store: StoreId) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.meta.get(store, "{}"))

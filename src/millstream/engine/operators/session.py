@@ -355,7 +355,7 @@ class SessionAggregation:
             return no_events(self.calls)
         first, last = min(s[0] for s in closing), max(s[1] for s in closing)
         ids, starts, found = [], [], []
-        for segment, slots in self.state.scan(last):
+        for segment, slots in self.state.closing(first, last):
             rows = segment.table.gather(slots)
             kept = np.flatnonzero((rows.extra[END] >= first) & (rows.extra[END] <= last))
             ids.append(segment.ids[slots[kept]])

@@ -6,6 +6,8 @@ before it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from millstream.columns import segments as sg
@@ -16,8 +18,9 @@ from millstream.engine.operators.session_rows import KeySessions, Session, packe
 from millstream.engine.operators.windows import AggregateSpec, WindowSpec
 from millstream.engine.state.keyed import KeyedState
 from millstream.engine.state.pages import part_of
+from millstream.engine.state.segment import Segment
 from millstream.engine.state.slots import Rows, joined_rows
-from millstream.engine.state.windowed import Located, Segment, WindowedState
+from millstream.engine.state.windowed import Located, WindowedState
 from millstream.functions.aggregates.kernels import States
 from millstream.store.interfaces import Commit, StoreId, View
 
@@ -47,6 +50,9 @@ class SessionState:
         span = max(window.kept_ms // _SEGMENTS_PER_RETENTION, _SHORTEST_SEGMENT_MS)
         self.sessions = WindowedState(store, calls.kernels, span, extra=2)
         self._reach: dict[int, int] = {}
+        """Per segment the latest end of its sessions."""
+        self._unmeasured: set[int] = set()
+        """Segments of an earlier process, of which the reach tells too little."""
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -78,9 +84,19 @@ class SessionState:
     def expire(self, times: StreamTimes) -> None:
         """Forget segments whose every session has expired for every partition."""
         oldest = times.oldest() - self.window.kept_ms
+        # A session ends where it starts or later.
+        due = [n for n in self._unmeasured if (n + 1) * self.sessions.span <= oldest]
+        for number in due:
+            self._measure(number)
         for number in [n for n, end in self._reach.items() if end < oldest]:
-            self.sessions.drop(number)
-            del self._reach[number]
+            if number not in self._unmeasured:
+                self.sessions.drop(number)
+                del self._reach[number]
+
+    def _measure(self, number: int) -> None:
+        """Know a segment's reach, by reading it once."""
+        self._unmeasured.discard(number)
+        self._reached(number, self.sessions.largest(number, END))
 
     def store_keys(self, keys: list[KeySessions]) -> None:
         """Set what `load_keys` gave and rows have changed."""
@@ -163,13 +179,16 @@ class SessionState:
         at = int(latest.extra[START][0]) if latest.live[0] else -1
         starts: list[int] = []
         found: list[Rows] = []
-        while at >= 0:
-            rows = self.sessions.gather(self.sessions.locate(ids, np.array([at]), insert=False))
-            if not rows.live[0]:
-                break
-            starts.insert(0, at)
-            found.insert(0, rows)
-            at = int(rows.extra[BEFORE][0])
+        with self.sessions.look(ids) as segment_of:
+            while at >= 0:
+                segment = segment_of(at // self.sessions.span)
+                slots = None if segment is None else segment.find(ids, np.array([at]))
+                if segment is None or slots is None or not segment.table.is_live(slots).all():
+                    break
+                rows = segment.table.gather(slots)
+                starts.insert(0, at)
+                found.insert(0, rows)
+                at = int(rows.extra[BEFORE][0])
         rows = joined_rows(found) if found else self.no_rows()
         return np.full(len(starts), key), np.array(starts, np.int64), rows
 
@@ -187,12 +206,21 @@ class SessionState:
         none = np.empty(0, np.int64)
         return Rows(self.calls.initial(0), none, np.empty(0, bool), [none, none])
 
-    def scan(self, last_start: int | None = None) -> list[tuple[Segment, np.ndarray]]:
-        """All sessions that start by `last_start`, as slots by segment."""
-        return [
-            (segment, segment.live_slots(None, last_start))
-            for segment in self.sessions.scan(None, last_start)
-        ]
+    def scan(self) -> Iterator[tuple[Segment, np.ndarray]]:
+        """All sessions, as slots by segment; to be used in turn."""
+        for segment in self.sessions.scan():
+            yield segment, segment.live_slots(None, None)
+
+    def closing(self, first_end: int, last: int) -> Iterator[tuple[Segment, np.ndarray]]:
+        """The segments that may have sessions which start by `last` and end at `first_end` or
+        later, with the slots of those that start by then."""
+        span = self.sessions.span
+        numbers = [n for n in self.sessions.numbers() if n * span <= last]
+        for number in self._unmeasured.intersection(numbers):
+            self._measure(number)
+        numbers = [n for n in numbers if self._reach.get(n, -1) >= first_end]
+        for segment in self.sessions.each(numbers, keep=True):
+            yield segment, segment.live_slots(None, last)
 
     # --- persistence --------------------------------------------------------------------------
 
@@ -206,7 +234,8 @@ class SessionState:
         """Read what was written."""
         self.latest.load(view)
         self.sessions.load(view)
-        self._reach = self.sessions.largest(END)
+        self._reach.clear()
+        self._unmeasured = set(self.sessions.numbers())
 
 
 def _largest_by(numbers: np.ndarray, values: np.ndarray) -> tuple[list[int], list[int]]:

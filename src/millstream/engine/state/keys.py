@@ -42,18 +42,21 @@ class StoredKeys:
         """The partition of each key."""
         return np.asarray(self._partitions[ids])
 
-    def sweep(self, holders: Callable[[int], np.ndarray]) -> np.ndarray:
+    def sweep(self, holders: Callable[[int], np.ndarray | None]) -> np.ndarray:
         """Forget keys that no state holds, once their number has doubled since the last time.
 
-        `holders` gives a mask over that many keys: which ones are still held. The numbers of the
-        forgotten ones are given.
+        `holders` gives a mask over that many keys: which ones are still held; or None where that
+        takes another call to know. The numbers of the forgotten ones are given.
         """
         used = self.index.used
         if used <= max(2 * self._swept, _FEWEST_SWEPT):
             return np.empty(0, np.int64)
         count = len(self.index)
+        held = holders(count)
+        if held is None:
+            return np.empty(0, np.int64)
         known = self.index.holds(np.arange(count))
-        gone = np.flatnonzero(known & ~holders(count))
+        gone = np.flatnonzero(known & ~held)
         if len(gone):
             self.index.release(gone)
             self._changed.append(gone)

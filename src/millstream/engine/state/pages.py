@@ -85,6 +85,19 @@ class Pages:
         return parts
 
 
+class RowShape:
+    """Makes record batches of columns that always have the same types."""
+
+    def __init__(self) -> None:
+        self._schema: pa.Schema | None = None
+
+    def rows(self, arrays: list[pa.Array]) -> pa.RecordBatch:
+        """Columns without names of their own, as a record batch; the schema is made once."""
+        if self._schema is None:
+            self._schema = rows_of(arrays).schema
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+
 def rows_of(arrays: list[pa.Array]) -> pa.RecordBatch:
     """Columns without names of their own, as a record batch."""
     return pa.RecordBatch.from_arrays(arrays, _names(len(arrays)))

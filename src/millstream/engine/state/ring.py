@@ -56,6 +56,8 @@ class Ring:
         self._turns = 0
         self._debt = 0
         self._parts = 0
+        self._rows: dict[int, int] = {}
+        """The rows of the parts of each page."""
 
     def write(
         self,
@@ -71,17 +73,17 @@ class Ring:
         """
         if len(changed) == 0:
             return
-        pages = changed >> PAGE_BITS
-        fresh = changed >= self._slots
-        for page in sg.distinct(pages).tolist():
-            if page not in self._begun:
-                fresh |= pages == page
-        added, changed = changed[fresh], changed[~fresh]
+        added, changed = self._split(changed)
         if len(changed):
             self._put(commit, self._journal, rows(changed))
             self._debt += 2 * len(changed)
-        for page in sg.distinct(added >> PAGE_BITS).tolist():
-            self._put(commit, page, rows(added[added >> PAGE_BITS == page]))
+        if len(added):
+            low, high = int(added[0]) >> PAGE_BITS, int(added[-1]) >> PAGE_BITS
+            if low == high:
+                self._put(commit, low, rows(added))
+            else:
+                for page in sg.distinct(added >> PAGE_BITS).tolist():
+                    self._put(commit, page, rows(added[added >> PAGE_BITS == page]))
         self._slots = max(self._slots, slots)
         # After a load there may be much to do: it is done one page at a time.
         for _ in range(1 + 2 * len(changed) // PAGE_SLOTS):
@@ -92,28 +94,55 @@ class Ring:
             self._debt = max(0, self._debt - price)
             self._turn(commit, oldest, rows, kept)
 
-    def drop(self, commit: Commit) -> None:
-        """Remove all pages and the journal."""
-        for page in (*self._begun, *self._ended):
-            commit.drop_page(self._store, self._base + page)
-        self._begun.clear()
-        self._ended.clear()
+    def settle(self, commit: Commit, slots: int, rows: StoredRows) -> None:
+        """Write all pages whole, with all slots, and drop the journal: each row is stored once."""
+        for page in range(-(-slots // PAGE_SLOTS)):
+            self._write_page(commit, page, slots, rows, every_slot)
+        for journal in list(self._ended):
+            self._drop_journal(commit, journal)
+        self._debt = 0
+        self._begin_journal()
+
+    @property
+    def stored_rows(self) -> int:
+        """How many rows all parts have."""
+        return sum(self._rows.values())
+
+    def pages(self) -> tuple[int, ...]:
+        """All pages that have parts, the journal's among them, numbered from `base` on."""
+        return tuple(self._base + page for page in (*self._begun, *self._ended))
 
     def loaded(self, page: int, rows: pa.RecordBatch) -> None:
         """A part was read, on a page from `base` on; its first column is the slot."""
         slots = rows.column(0).to_numpy()
         self._slots = max(self._slots, int(slots.max(initial=-1)) + 1)
-        self._note(page - self._base)
+        self._note(page - self._base, len(slots))
         if page - self._base >= _FIRST_JOURNAL:
             self._debt += 2 * len(slots)
             self._begin_journal()
 
     def _put(self, commit: Commit, page: int, rows: pa.RecordBatch) -> None:
         commit.put_delta(self._store, self._base + page, rows)
-        self._note(page)
+        self._note(page, rows.num_rows)
 
-    def _note(self, page: int) -> None:
+    def _split(self, changed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The changed slots of which nothing older is stored, and the others; both ascending."""
+        low, high = int(changed[0]), int(changed[-1])
+        if low >> PAGE_BITS == high >> PAGE_BITS:
+            if low >= self._slots or low >> PAGE_BITS not in self._begun:
+                return changed, changed[:0]
+            if high < self._slots:
+                return changed[:0], changed
+        pages = changed >> PAGE_BITS
+        fresh = changed >= self._slots
+        for page in sg.distinct(pages).tolist():
+            if page not in self._begun:
+                fresh |= pages == page
+        return changed[fresh], changed[~fresh]
+
+    def _note(self, page: int, rows: int) -> None:
         """A part has come to a page."""
+        self._rows[page] = self._rows.get(page, 0) + rows
         self._clock += 1
         self._parts += 1
         if page >= _FIRST_JOURNAL:
@@ -129,19 +158,33 @@ class Ring:
         kept: Callable[[int, int], np.ndarray],
     ) -> None:
         """Write one page anew, and drop the journals of which every page holds what they tell."""
-        low = page << PAGE_BITS
-        whole = rows(kept(low, min(low + PAGE_SLOTS, self._slots)))
-        commit.put_page(self._store, self._base + page, whole)
-        self._clock += 1
-        self._begun[page] = self._clock
-        self._parts = 0
+        self._write_page(commit, page, self._slots, rows, kept)
         oldest = min(self._begun.values())
         for journal in [j for j, ended in self._ended.items() if ended < oldest]:
-            commit.drop_page(self._store, self._base + journal)
-            del self._ended[journal]
+            self._drop_journal(commit, journal)
         self._turns += 1
         if self._turns >= len(self._begun):
             self._begin_journal()
+
+    def _write_page(
+        self,
+        commit: Commit,
+        page: int,
+        slots: int,
+        rows: StoredRows,
+        kept: Callable[[int, int], np.ndarray],
+    ) -> None:
+        low = page << PAGE_BITS
+        whole = rows(kept(low, min(low + PAGE_SLOTS, slots)))
+        commit.put_page(self._store, self._base + page, whole)
+        self._clock += 1
+        self._begun[page] = self._clock
+        self._rows[page] = whole.num_rows
+        self._parts = 0
+
+    def _drop_journal(self, commit: Commit, journal: int) -> None:
+        commit.drop_page(self._store, self._base + journal)
+        del self._ended[journal], self._rows[journal]
 
     def _begin_journal(self) -> None:
         numbers = count(_FIRST_JOURNAL)

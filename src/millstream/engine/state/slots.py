@@ -98,6 +98,8 @@ class SlotTable:
         """The slots written since the last call, ascending."""
         if not self._dirty:
             return np.empty(0, np.int64)
+        if len(self._dirty) == 1:
+            return np.sort(self._dirty.pop())
         if sum(map(len, self._dirty)) * 8 < self.size:
             slots = sg.distinct(np.concatenate(self._dirty))
         else:
@@ -107,6 +109,11 @@ class SlotTable:
             slots = np.flatnonzero(mark)
         self._dirty.clear()
         return slots
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether no slot was written since the last call of `changed`."""
+        return not self._dirty
 
     def stored(self, slots: np.ndarray) -> list[pa.Array]:
         """The rows at the slots as Arrow columns."""

@@ -1,75 +1,44 @@
 """State by key and position in time, in segments: a batch touches few, and expiry drops whole ones.
 
 A position is a window's number or a session's start; a segment holds `span` positions. Segments
-that nothing touched for a while are packed, and come back when they are touched.
+that nothing touched for a while leave memory, those that were touched longest ago first, once all
+together take more than `COLD_BYTES`: what they hold is in the store. They come back when a step
+touches them; whoever only looks reads them without bringing them back; expiry drops their pages
+unread. After a restart nothing is in memory. Where the store itself lies in memory, segments are
+packed instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from millstream.columns import segments as sg
-from millstream.columns.hash_index import HashIndex
 from millstream.engine.state.frozen import Frozen, freeze
-from millstream.engine.state.pages import columns_of, rows_of
+from millstream.engine.state.held import HeldKeys
+from millstream.engine.state.pages import RowShape
 from millstream.engine.state.ring import RING_PAGES, Ring
-from millstream.engine.state.slots import Rows, SlotTable, fresh_rows
+from millstream.engine.state.segment import FIRST_EXTRA, IDS, Segment, bytes_of_row
+from millstream.engine.state.slots import Rows, fresh_rows
 from millstream.functions.aggregates.kernels import ColumnKernel
-from millstream.store.interfaces import Commit, StoreId, View
+from millstream.store.interfaces import Commit, Later, StoreId, View
 
-_HOT_SEGMENTS = 32
-_HOT_ROWS = 500_000
-_FREEZE_ROWS = 4096
+COLD_BYTES = 32 << 20
+"""So much memory the segments of one operator may take, beyond those touched since the last
+commit."""
 
+FREEZE_ROWS = 4096
+"""Fewer rows are not worth packing."""
 
-class Segment:
-    """The rows of some neighbouring positions."""
+_WASTE = 1.5
+"""A segment that leaves is written whole where what is stored of it has so many times its rows."""
 
-    def __init__(self, kernels: Sequence[ColumnKernel], extra: int) -> None:
-        self.index = HashIndex()
-        self.ids = np.empty(0, np.int64)
-        self.positions = np.empty(0, np.int64)
-        self.table = SlotTable(kernels, extra)
-        self.touched = 0
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def slots(self, code: np.ndarray, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """The slots of codes, which are distinct; unknown ones are added."""
-        before = len(self.index)
-        slots = self.index.find_or_insert_distinct(code)
-        count = len(self.index)
-        if count > before:
-            self._reserve(count)
-            fresh = slots >= before
-            self.ids[slots[fresh]] = ids[fresh]
-            self.positions[slots[fresh]] = positions[fresh]
-            self.table.extend(count)
-        return slots
-
-    def live_slots(self, first: int | None, last: int | None) -> np.ndarray:
-        """The slots of rows at positions from `first` to `last`."""
-        slots = self.table.live()
-        at = self.positions[slots]
-        if first is not None:
-            slots, at = slots[at >= first], at[at >= first]
-        return slots if last is None else slots[at <= last]
-
-    def stored(self, slots: np.ndarray) -> pa.RecordBatch:
-        """Rows as a part of a page; a slot's number is part of its row, and never changes."""
-        columns = [pa.array(slots), pa.array(self.ids[slots]), pa.array(self.positions[slots])]
-        return rows_of([*columns, *self.table.stored(slots)])
-
-    def _reserve(self, count: int) -> None:
-        if count > len(self.ids):
-            size = max(count, 2 * len(self.ids), 64)
-            self.ids = np.resize(self.ids, size)
-            self.positions = np.resize(self.positions, size)
+Look = Callable[[int], Segment | None]
+"""Gives a segment by its number, None where there is none."""
 
 
 @dataclass(slots=True)
@@ -90,29 +59,37 @@ class WindowedState:
         self.span = span
         self.extra = extra
         self._store = store
+        self._shape = RowShape()
+        self._row_bytes = bytes_of_row(self.kernels, extra)
+        self._later: Later | None = None
         self._rings: dict[int, Ring] = {}
         self._segments: dict[int, Segment] = {}
-        self._cold: dict[int, list[pa.RecordBatch | Frozen]] = {}
+        self._packed: dict[int, list[pa.RecordBatch | Frozen]] = {}
+        self._away: dict[int, tuple[int, ...]] = {}
+        """Segments that are in the store alone, and their pages."""
+        self._held = HeldKeys()
         self._changed: set[int] = set()
-        self._dropped: set[int] = set()
-        self._clock = 0
+        self._dropped: list[int] = []
+        self._oldest: int | None = None
+        self._clock = 1
 
     # --- access -------------------------------------------------------------------------------
 
     def locate(self, ids: np.ndarray, positions: np.ndarray, insert: bool = True) -> Located:
         """Find pairs, which are distinct; unknown ones are added, or left out if not `insert`."""
-        self._clock += 1
+        groups = self._split(positions)
+        if self._away:
+            self.bring([number for number, _ in groups])
         parts = []
-        for number, some in self._split(positions):
+        for number, some in groups:
             mine, at = (ids, positions) if some is None else (ids[some], positions[some])
             segment = self._open(number, insert)
             if segment is None:
                 continue
-            code = self._code(number, mine, at)
             if insert:
-                parts.append((segment, some, segment.slots(code, mine, at)))
+                parts.append((segment, some, segment.slots(mine, at)))
                 continue
-            slots = segment.index.find(code)
+            slots = segment.find(mine, at)
             known = np.flatnonzero(slots >= 0)
             if len(known):
                 parts.append((segment, known if some is None else some[known], slots[known]))
@@ -140,108 +117,192 @@ class WindowedState:
         for segment, some, slots in located.parts:
             segment.table.scatter(slots, rows if some is None else rows.take(some))
 
+    def bring(self, numbers: Iterable[int]) -> None:
+        """Have those of the segments in memory that are in the store alone."""
+        wanted = [n for n in numbers if n in self._away]
+        if not wanted:
+            return
+        with self._view() as view:
+            for number in wanted:
+                ring, segment, parts = Ring(self._store, number * RING_PAGES), self._new(number), []
+                for part in view.state(self._store, _pages_of(number)):
+                    ring.loaded(part.page, part.rows)
+                    parts.append(part.rows)
+                segment.fill(parts)
+                self._rings[number], self._segments[number] = ring, segment
+                del self._away[number]
+                self._held.note(number, segment.keys())
+
+    # --- looking ------------------------------------------------------------------------------
+
     def numbers(self) -> list[int]:
         """The segments that there are, ascending."""
-        return sorted({*self._segments, *self._cold})
+        return sorted({*self._segments, *self._packed, *self._away})
 
-    def scan(self, first: int | None = None, last: int | None = None) -> list[Segment]:
-        """The segments of the positions from `first` to `last`, oldest first."""
+    def scan(self, first: int | None = None, last: int | None = None) -> Iterator[Segment]:
+        """The segments of the positions from `first` to `last`, oldest first; to be used in turn.
+
+        A bounded scan is part of a step: what it brings into memory stays for the next one.
+        """
         low = None if first is None else first // self.span
         high = None if last is None else last // self.span
-        found = []
-        for number in self.numbers():
-            if (low is None or number >= low) and (high is None or number <= high):
-                segment = self._read(number)
+        numbers = [
+            n for n in self.numbers() if (low is None or n >= low) and (high is None or n <= high)
+        ]
+        return self.each(numbers, keep=first is not None or last is not None)
+
+    def each(self, numbers: Sequence[int], keep: bool) -> Iterator[Segment]:
+        """The segments of some numbers; `keep`: they are brought into memory for it."""
+        if keep:
+            self.bring(numbers)
+        with self.look() as segment_of:
+            for number in numbers:
+                segment = segment_of(number)
                 if segment is not None:
-                    found.append(segment)
-        return found
+                    if keep:
+                        segment.touched = self._clock
+                    yield segment
+
+    @contextmanager
+    def look(self, keys: np.ndarray | None = None) -> Iterator[Look]:
+        """To look at segments, or at the rows of some keys, and to bring nothing into memory.
+
+        What is not there is read: whole each time, or the rows of the keys once.
+        """
+        copies: dict[int, Segment] = {}
+        with ExitStack() as stack:
+            views: list[View] = []
+
+            def segment_of(number: int) -> Segment | None:
+                segment = self._segments.get(number)
+                if segment is None:
+                    segment = copies.get(number)
+                if segment is None and (number in self._packed or number in self._away):
+                    if number in self._away and not views:
+                        views.append(stack.enter_context(self._view()))
+                    segment = self._new(number)
+                    segment.fill(self._parts(number, views), keys)
+                    if keys is not None:
+                        copies[number] = segment
+                return segment
+
+            yield segment_of
 
     def find_keys(
         self, ids: np.ndarray, first: int | None, last: int | None
     ) -> list[tuple[Segment, np.ndarray]]:
         """Where the given keys have rows at positions from `first` to `last`: slots by segment."""
         found = []
-        for number in self.numbers():
-            low, high = number * self.span, (number + 1) * self.span - 1
-            low = low if first is None else max(low, first)
-            high = high if last is None else min(high, last)
-            if low > high:
-                continue
-            segment = self._read(number, ids)
-            if segment is None:
-                continue
-            positions = np.tile(np.arange(low, high + 1), len(ids))
-            code = self._code(number, np.repeat(ids, high - low + 1), positions)
-            slots = segment.index.find(code)
-            found.append((segment, slots[segment.table.is_live(slots)]))
+        with self.look(ids) as segment_of:
+            for number in self.numbers():
+                low, high = number * self.span, (number + 1) * self.span - 1
+                if (first is None or high >= first) and (last is None or low <= last):
+                    segment = segment_of(number)
+                    assert segment is not None
+                    found.append((segment, segment.slots_of_keys(ids, first, last)))
         return found
 
-    def holders(self, count: int) -> np.ndarray:
-        """A mask over that many key numbers: which have rows here."""
+    def largest(self, number: int, extra: int) -> int:
+        """The largest value of a further column in a segment, dead rows included; -1 for none."""
+        segment = self._segments.get(number)
+        if segment is not None:
+            rows = segment.table.gather(np.arange(len(segment)))
+            return int(rows.extra[extra].max(initial=-1))
+        with ExitStack() as stack:
+            views = [stack.enter_context(self._view())] if number in self._away else []
+            columns = [p.column(FIRST_EXTRA + extra) for p in self._parts(number, views)]
+        return max((int(c.to_numpy().max(initial=-1)) for c in columns), default=-1)
+
+    # --- keys ---------------------------------------------------------------------------------
+
+    def holders(self, count: int) -> np.ndarray | None:
+        """A mask over that many key numbers: which have rows here, or may have.
+
+        None while some segment's keys are not known: each call has a look at one of them, so that
+        no commit waits for all.
+        """
+        if self._held.unknown:
+            self._learn(min(self._held.unknown))
+        if self._held.unknown:
+            return None
         held = np.zeros(count, bool)
         for segment in self._segments.values():
-            held[segment.ids[: len(segment)]] = True
-        for parts in self._cold.values():
-            for part in parts:
-                held[_thawed(part).column(1).to_numpy()] = True
+            held[segment.keys()] = True
+        self._held.mark(held, (*self._packed, *self._away))
         return held
 
-    def largest(self, extra: int) -> dict[int, int]:
-        """Per segment the largest value of a further column, right after a load."""
-        column = 5 + extra
-        found: dict[int, int] = {}
-        for number, parts in self._cold.items():
-            values = [int(_thawed(p).column(column).to_numpy().max()) for p in parts]
-            found[number] = max(values, default=-1)
-        return found
+    def _learn(self, number: int) -> None:
+        with ExitStack() as stack:
+            views = [stack.enter_context(self._view())] if number in self._away else []
+            parts = [p.column(IDS).to_numpy() for p in self._parts(number, views)]
+        self._held.note(number, np.concatenate(parts) if parts else np.empty(0, np.int64))
+
+    # --- dropping ------------------------------------------------------------------------------
 
     def drop_before(self, position: int) -> None:
         """Forget the segments whose every position is below."""
         limit = position // self.span
-        for number in [n for n in (*self._segments, *self._cold) if n < limit]:
+        if self._oldest is not None and self._oldest >= limit:
+            return
+        numbers = self.numbers()
+        for number in [n for n in numbers if n < limit]:
             self.drop(number)
+        self._oldest = next((n for n in numbers if n >= limit), None)
 
     def drop(self, number: int) -> None:
-        """Forget a segment."""
+        """Forget a segment; what is stored of it is not read."""
         self._segments.pop(number, None)
-        self._cold.pop(number, None)
+        self._packed.pop(number, None)
         self._changed.discard(number)
-        self._dropped.add(number)
+        self._held.unknown.discard(number)
+        ring = self._rings.pop(number, None)
+        self._dropped += self._away.pop(number, ()) if ring is None else ring.pages()
 
     # --- persistence ---------------------------------------------------------------------------
 
     def write(self, commit: Commit) -> None:
-        """Write what changed; then let segments go cold that nothing touched for a while."""
-        for number in sorted(self._dropped):
-            ring = self._rings.pop(number, None)
-            if ring is not None:
-                ring.drop(commit)
+        """Write what changed; then let segments leave that nothing touched for a while."""
+        for page in self._dropped:
+            commit.drop_page(self._store, page)
         self._dropped.clear()
         for number in sorted(self._changed):
-            self._write_segment(commit, number, self._segments[number])
+            segment = self._segments[number]
+            changed = segment.table.changed()
+            if len(changed):
+                self._ring(number).write(commit, changed, len(segment), segment.stored)
         self._changed.clear()
-        self._cool()
+        self._let_go(commit)
+        self._clock += 1
 
     def load(self, view: View) -> None:
-        """Read all segments; they stay cold until something touches them."""
+        """Read which segments there are; each stays in the store until something touches it."""
         self._segments.clear()
-        self._cold.clear()
+        self._packed.clear()
         self._rings.clear()
+        self._away.clear()
+        self._held = HeldKeys()
+        self._oldest = None
+        self._later = view.later()
+        if self._later is None:
+            self._load_packed(view)
+        else:
+            pages: dict[int, list[int]] = {}
+            for page in view.pages(self._store):
+                pages.setdefault(page // RING_PAGES, []).append(page)
+            self._away = {number: tuple(some) for number, some in pages.items()}
+        self._held.unknown = {*self._packed, *self._away}
+
+    def _load_packed(self, view: View) -> None:
         for part in view.state(self._store):
             number = part.page // RING_PAGES
             self._ring(number).loaded(part.page, part.rows)
-            self._cold.setdefault(number, []).append(part.rows)
-        for number in sorted(self._cold)[:-_HOT_SEGMENTS]:
-            self._cold[number] = [
-                freeze(rows) if rows.num_rows >= _FREEZE_ROWS else rows
-                for rows in self._cold[number]
-                if isinstance(rows, pa.RecordBatch)
-            ]
+            self._packed.setdefault(number, []).append(part.rows)
+        for parts in self._packed.values():
+            for place, rows in enumerate(parts):
+                if isinstance(rows, pa.RecordBatch) and rows.num_rows >= FREEZE_ROWS:
+                    parts[place] = freeze(rows)
 
     # --- inside --------------------------------------------------------------------------------
-
-    def _code(self, number: int, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        return np.asarray(ids * self.span + (positions - number * self.span))
 
     def _split(self, positions: np.ndarray) -> list[tuple[int, np.ndarray | None]]:
         if len(positions) == 0:
@@ -258,52 +319,36 @@ class WindowedState:
         ]
 
     def _open(self, number: int, insert: bool) -> Segment | None:
+        """A segment that is not in the store alone, in memory."""
         segment = self._segments.get(number)
         if segment is None:
-            parts = self._cold.pop(number, None)
+            parts = self._packed.pop(number, None)
             if parts is None and not insert:
                 return None
-            segment = Segment(self.kernels, self.extra)
+            segment = self._segments[number] = self._new(number)
             if parts is not None:
-                self._thaw(number, segment, parts)
-            self._segments[number] = segment
+                segment.fill(list(map(_thawed, parts)))
+                self._held.note(number, segment.keys())
+            elif self._oldest is not None:
+                self._oldest = min(self._oldest, number)
         segment.touched = self._clock
         if insert:
             self._changed.add(number)
         return segment
 
-    def _read(self, number: int, keys: np.ndarray | None = None) -> Segment | None:
-        """A segment to look at, of a cold one a copy: with all its rows, or those of some keys."""
-        parts = self._cold.get(number)
-        if parts is None:
-            return self._segments.get(number)
-        segment = Segment(self.kernels, self.extra)
-        self._thaw(number, segment, parts, keys)
-        return segment
+    def _new(self, number: int) -> Segment:
+        return Segment(number * self.span, self.span, self.kernels, self.extra, self._shape)
 
-    def _thaw(
-        self,
-        number: int,
-        segment: Segment,
-        parts: list[pa.RecordBatch | Frozen],
-        keys: np.ndarray | None = None,
-    ) -> None:
-        columns = columns_of([_thawed(p) for p in parts])
-        if keys is not None:
-            mine = pa.array(np.flatnonzero(np.isin(columns[1].to_numpy(), keys)))
-            columns = [c.take(mine) for c in columns]
-        _, last = sg.last_of_each(columns[0].to_numpy())
-        last = last[np.argsort(columns[0].to_numpy()[last])]
-        ids, positions = (c.to_numpy()[last] for c in columns[1:3])
-        # Of all rows each gets the slot that it had: slots were given in this order.
-        slots = segment.slots(self._code(number, ids, positions), ids, positions)
-        segment.table.restore(slots, [c.take(pa.array(last)) for c in columns[3:]])
+    def _view(self) -> AbstractContextManager[View]:
+        assert self._later is not None
+        return self._later()
 
-    def _write_segment(self, commit: Commit, number: int, segment: Segment) -> None:
-        changed = segment.table.changed()
-        if len(changed) == 0:
-            return
-        self._ring(number).write(commit, changed, len(segment), segment.stored)
+    def _parts(self, number: int, views: Sequence[View]) -> list[pa.RecordBatch]:
+        """What is stored of a segment that is not in memory; `views` has one if it is away."""
+        packed = self._packed.get(number)
+        if packed is not None:
+            return list(map(_thawed, packed))
+        return [p.rows for p in views[0].state(self._store, _pages_of(number))]
 
     def _ring(self, number: int) -> Ring:
         ring = self._rings.get(number)
@@ -311,20 +356,43 @@ class WindowedState:
             ring = self._rings[number] = Ring(self._store, number * RING_PAGES)
         return ring
 
-    def _cool(self) -> None:
-        """Compress segments beyond the most recently touched ones."""
-        rows = sum(len(s) for s in self._segments.values())
-        if len(self._segments) <= _HOT_SEGMENTS and rows <= _HOT_ROWS:
+    def _let_go(self, commit: Commit) -> None:
+        """Let segments leave, those touched longest ago first, until the others fit.
+
+        What was touched since the last write stays: only what an earlier commit has written can be
+        read by a view of the last one.
+        """
+        budget = COLD_BYTES // self._row_bytes
+        rows = sum(map(len, self._segments.values()))
+        if rows <= budget:
             return
-        rows = 0
-        by_touch = sorted(self._segments.items(), key=lambda item: -item[1].touched)
-        for place, (number, segment) in enumerate(by_touch):
-            rows += len(segment)
-            if place < _HOT_SEGMENTS and rows <= _HOT_ROWS:
-                continue
-            if segment.touched < self._clock and len(segment) >= _FREEZE_ROWS:
-                self._cold[number] = [freeze(segment.stored(np.arange(len(segment))))]
-                del self._segments[number]
+        cold = [(s.touched, n) for n, s in self._segments.items() if s.touched < self._clock]
+        for _, number in sorted(cold):
+            if rows <= budget:
+                return
+            segment = self._segments[number]
+            if self._later is None:
+                if len(segment) < FREEZE_ROWS:
+                    continue
+                self._packed[number] = [freeze(segment.stored(np.arange(len(segment))))]
+            else:
+                self._leave(commit, number, segment)
+            rows -= len(segment)
+            self._held.note(number, segment.keys())
+            del self._segments[number]
+
+    def _leave(self, commit: Commit, number: int, segment: Segment) -> None:
+        """Have a segment in the store alone."""
+        ring = self._rings.pop(number, None)
+        if ring is None:
+            return
+        if ring.stored_rows > _WASTE * len(segment):
+            ring.settle(commit, len(segment), segment.stored)
+        self._away[number] = ring.pages()
+
+
+def _pages_of(number: int) -> range:
+    return range(number * RING_PAGES, (number + 1) * RING_PAGES)
 
 
 def _thawed(rows: pa.RecordBatch | Frozen) -> pa.RecordBatch:

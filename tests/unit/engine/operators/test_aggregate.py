@@ -157,16 +157,17 @@ def test_expired_sessions_leave_memory_and_the_store() -> None:
     assert len(operator.rows()) == 2
 
 
+@pytest.mark.parametrize("in_memory", [False, True])
 @pytest.mark.parametrize("kind", [WindowKind.TUMBLING, WindowKind.SESSION])
 def test_keys_that_no_window_holds_are_forgotten(
-    monkeypatch: pytest.MonkeyPatch, kind: WindowKind
+    monkeypatch: pytest.MonkeyPatch, kind: WindowKind, in_memory: bool
 ) -> None:
     monkeypatch.setattr(stored_keys, "_FEWEST_SWEPT", 10)
-    monkeypatch.setattr(windowed, "_HOT_SEGMENTS", 1)
-    monkeypatch.setattr(windowed, "_FREEZE_ROWS", 1)
+    monkeypatch.setattr(windowed, "COLD_BYTES", 0)
+    monkeypatch.setattr(windowed, "FREEZE_ROWS", 1)
     scale = 60_000
     window = WindowSpec(kind, 10 * scale, 10 * scale, 20 * scale, 30 * scale)
-    operator, plain, store = _operator(window), _operator(window), FakeStore()
+    operator, plain, store = _operator(window), _operator(window), FakeStore(in_memory)
     for place in range(300):
         keys = [f"key{place}", f"key{place // 7}", "always"]
         rows = [(k, None, None, None, None) for k in keys]
@@ -183,11 +184,15 @@ def test_keys_that_no_window_holds_are_forgotten(
         assert len(form.keys.index) < most  # type: ignore[attr-defined]
 
 
-def test_segments_that_went_cold_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(windowed, "_HOT_SEGMENTS", 1)
-    monkeypatch.setattr(windowed, "_FREEZE_ROWS", 1)
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_segments_that_went_cold_come_back(
+    monkeypatch: pytest.MonkeyPatch, in_memory: bool
+) -> None:
+    monkeypatch.setattr(windowed, "COLD_BYTES", 0)
+    monkeypatch.setattr(windowed, "FREEZE_ROWS", 1)
     window = WindowSpec(WindowKind.TUMBLING, 10, 10, 10**9, 10**9 + 10)
-    operator, plain, store = _operator(window), _operator(window), FakeStore()
+    operator, plain, store = _operator(window), _operator(window), FakeStore(in_memory)
+    operator.load(store)  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
     for at in range(0, 40_000, 1000):
         times = rng.integers(0, at + 1, 5).tolist()

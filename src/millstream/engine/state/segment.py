@@ -1,0 +1,121 @@
+"""A segment of windowed state: the rows of some neighbouring positions, by key and position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from millstream.columns import segments as sg
+from millstream.columns.hash_index import HashIndex
+from millstream.engine.state.pages import RowShape, columns_of
+from millstream.engine.state.slots import SlotTable
+from millstream.functions.aggregates.kernels import ColumnKernel
+
+IDS, POSITIONS, FIRST_EXTRA = 1, 2, 5
+"""Columns of stored rows: slot, key's number, position, whether it is live, row time, extra ones,
+then the states of the calls."""
+
+_PLAIN_BYTES = 48
+
+
+def bytes_of_row(kernels: Sequence[ColumnKernel], extra: int) -> int:
+    """About how much memory a row takes, with its place in the index."""
+    return _PLAIN_BYTES + 8 * (extra + sum(k.stored_width for k in kernels))
+
+
+class Segment:
+    """The rows of `span` positions from `first` on."""
+
+    def __init__(
+        self,
+        first: int,
+        span: int,
+        kernels: Sequence[ColumnKernel],
+        extra: int,
+        shape: RowShape,
+    ) -> None:
+        self.index = HashIndex()
+        self.ids = np.empty(0, np.int64)
+        self.positions = np.empty(0, np.int64)
+        self.table = SlotTable(kernels, extra)
+        self.touched = 0
+        self._first = first
+        self._span = span
+        self._shape = shape
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def slots(self, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """The slots of pairs, which are distinct; unknown ones are added."""
+        before = len(self.index)
+        slots = self.index.find_or_insert_distinct(self._code(ids, positions))
+        count = len(self.index)
+        if count > before:
+            self._reserve(count)
+            fresh = slots >= before
+            self.ids[slots[fresh]] = ids[fresh]
+            self.positions[slots[fresh]] = positions[fresh]
+            self.table.extend(count)
+        return slots
+
+    def find(self, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """The slots of pairs, -1 for unknown ones."""
+        return self.index.find(self._code(ids, positions))
+
+    def slots_of_keys(self, ids: np.ndarray, first: int | None, last: int | None) -> np.ndarray:
+        """The slots of the rows of some keys at positions from `first` to `last`, key by key."""
+        low, high = self._first, self._first + self._span - 1
+        low = low if first is None else max(low, first)
+        high = high if last is None else min(high, last)
+        count = high - low + 1
+        if count <= 0:
+            return np.empty(0, np.int64)
+        slots = self.find(np.repeat(ids, count), np.tile(np.arange(low, high + 1), len(ids)))
+        return np.asarray(slots[self.table.is_live(slots)])
+
+    def live_slots(self, first: int | None, last: int | None) -> np.ndarray:
+        """The slots of rows at positions from `first` to `last`."""
+        slots = self.table.live()
+        at = self.positions[slots]
+        if first is not None:
+            slots, at = slots[at >= first], at[at >= first]
+        return slots if last is None else slots[at <= last]
+
+    def keys(self) -> np.ndarray:
+        """The key's number of every row."""
+        return self.ids[: len(self)]
+
+    def stored(self, slots: np.ndarray) -> pa.RecordBatch:
+        """Rows as a part of a page; a slot's number is part of its row, and never changes."""
+        columns = [pa.array(slots), pa.array(self.ids[slots]), pa.array(self.positions[slots])]
+        return self._shape.rows([*columns, *self.table.stored(slots)])
+
+    def fill(self, parts: Sequence[pa.RecordBatch], keys: np.ndarray | None = None) -> None:
+        """Take in what was stored, oldest first, into a segment that is empty: all rows with the
+        slots that they had, or those of some keys, with slots of no meaning."""
+        if not parts:
+            return
+        columns = columns_of(parts)
+        if keys is not None:
+            mine = pa.array(np.flatnonzero(np.isin(columns[IDS].to_numpy(), keys)))
+            columns = [c.take(mine) for c in columns]
+        slots = columns[0].to_numpy()
+        _, last = sg.last_of_each(slots)
+        last = last[np.argsort(slots[last])]
+        ids, positions = (c.to_numpy()[last] for c in columns[IDS : POSITIONS + 1])
+        # Of all rows each gets the slot that it had: slots were given in this order.
+        given = self.slots(ids, positions)
+        assert keys is not None or len(given) == int(slots.max()) + 1
+        self.table.restore(given, [c.take(pa.array(last)) for c in columns[POSITIONS + 1 :]])
+
+    def _code(self, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        return np.asarray(ids * self._span + (positions - self._first))
+
+    def _reserve(self, count: int) -> None:
+        if count > len(self.ids):
+            size = max(count, 2 * len(self.ids), 64)
+            self.ids = np.resize(self.ids, size)
+            self.positions = np.resize(self.positions, size)
