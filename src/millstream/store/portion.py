@@ -56,7 +56,7 @@ def byte_size(records: Records) -> int:
 def _room_for_all(part: Part, room: int) -> bool:
     """Whether even the memory that the values lie in, which is told at once, has so many bytes."""
     arrays = [part.data] if isinstance(part, RawPart) else part.arrays
-    return sum([a.get_total_buffer_size() for a in arrays]) <= room
+    return bool(sum([a.get_total_buffer_size() for a in arrays]) <= room)
 
 
 def _size(part: Part) -> int:

@@ -1,12 +1,13 @@
 """Typed expressions evaluated over columns."""
 
-from millstream.engine.expressions.base import EvaluationContext, Reporter, Result
+from millstream.engine.expressions.base import EvaluationContext, Frame, Reporter, Result
 from millstream.engine.expressions.compiler import Compiled, columns_of, compile_expression, walk
 from millstream.engine.expressions.constants import constant, constant_value
 
 __all__ = [
     "Compiled",
     "EvaluationContext",
+    "Frame",
     "Reporter",
     "Result",
     "columns_of",

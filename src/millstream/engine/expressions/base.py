@@ -39,7 +39,7 @@ class Reporter(Protocol):
         ...
 
 
-@dataclass
+@dataclass(slots=True)
 class EvaluationContext:
     """What an evaluation needs from outside, and what it leaves behind.
 
@@ -79,6 +79,8 @@ FALSE = pa.scalar(False, pa.bool_())
 
 class Frame:
     """Rows to evaluate: columns, or a selection of another frame's rows, taken when needed."""
+
+    __slots__ = ("_columns", "_indices", "_parent", "_taken", "context", "length")
 
     def __init__(
         self,
@@ -159,6 +161,13 @@ class Node(abc.ABC):
     @abc.abstractmethod
     def evaluate(self, frame: Frame) -> Result:
         """Values and failures of a frame's rows."""
+
+    def truth(self, frame: Frame) -> tuple[np.ndarray, np.ndarray | None]:
+        """Of a condition: a mask of the rows where it is true, and one of those where it failed,
+        nulls among them."""
+        result = self.evaluate(frame)
+        failed = either(result.failed, null_mask(result.values))
+        return arrow.true_mask(result.values), failed
 
     @abc.abstractmethod
     def row(self, scope: RowScope) -> Any:

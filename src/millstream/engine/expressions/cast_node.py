@@ -28,6 +28,8 @@ from millstream.engine.expressions.strict import map_rows, python_values
 
 _ZERO = pa.scalar(0.0, pa.float64())
 _WHOLE = (t.INTEGER, t.BIGINT)
+_FEW = 16
+"""Up to so many values Python writes numbers sooner than Arrow begins to."""
 _PLAIN_TEXT = (*_WHOLE, t.BOOLEAN)
 
 
@@ -126,6 +128,9 @@ def _by_column(values: pa.Array, source: t.SqlType, target: t.SqlType) -> pa.Arr
     if target == t.STRING:
         if source == t.DOUBLE:
             return doubles_to_text(values)
+        if source in _WHOLE and len(values) <= _FEW:
+            texts = [None if v is None else str(v) for v in values.to_pylist()]
+            return pa.array(texts, pa.string())
         return pc.cast(values, pa.string()) if source in _PLAIN_TEXT else None
     if source in _WHOLE and target in (*_WHOLE, t.DOUBLE):
         return pc.cast(values, arrow.arrow_type(target), safe=False)

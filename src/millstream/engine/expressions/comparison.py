@@ -14,7 +14,14 @@ import pyarrow.compute as pc
 
 from millstream import types as t
 from millstream.columns import arrow
-from millstream.engine.expressions.base import FALSE, Constant, EvaluationFailure, Node
+from millstream.engine.expressions.base import (
+    FALSE,
+    ColumnNode,
+    Constant,
+    EvaluationFailure,
+    Frame,
+    Node,
+)
 from millstream.engine.expressions.strict import Computed, Operand, Strict
 
 _PYTHON: dict[str, Callable[[Any, Any], bool]] = {
@@ -34,6 +41,7 @@ _ARROW = {
     ">=": pc.greater_equal,
 }
 _MIRRORED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_WHOLE = (t.INTEGER, t.BIGINT)
 _SIGNED = bytes((b + 128) % 256 for b in range(256))
 """Java orders bytes as signed numbers; translated by this, they order so as unsigned ones."""
 
@@ -52,6 +60,19 @@ class Comparison(Strict):
         self._doubles = types == (t.DOUBLE, t.DOUBLE)
         self._bytes = types == (t.BYTES, t.BYTES) and self.op not in ("=", "<>")
         self.total = left.total and right.total and not self._by_text
+        self._integers: tuple[int, int] | None = None
+        """Of a column of integers against a constant that is not null: which, and the constant."""
+        whole = left.type in _WHOLE and left.type == right.type and not self.distinct
+        if whole and isinstance(left, ColumnNode) and isinstance(right, Constant):
+            self._integers = None if right.value is None else (left.index, right.value)
+
+    def truth(self, frame: Frame) -> tuple[np.ndarray, np.ndarray | None]:
+        if self._integers is not None:
+            index, constant = self._integers
+            values = frame.column(index)
+            if values.null_count == 0:
+                return np.asarray(self._compare(values.to_numpy(), constant)), None
+        return super().truth(frame)
 
     def apply(self, *values: Any) -> Any:
         left, right = values
@@ -191,6 +212,12 @@ class IsNull(Strict):
         super().__init__(t.BOOLEAN, (operand,))
         self.negated = negated
         self.total = operand.total
+
+    def truth(self, frame: Frame) -> tuple[np.ndarray, np.ndarray | None]:
+        operand = self.operands[0]
+        if isinstance(operand, ColumnNode) and frame.column(operand.index).null_count == 0:
+            return np.full(frame.length, self.negated), None
+        return super().truth(frame)
 
     def apply(self, *values: Any) -> Any:
         return (values[0] is None) != self.negated

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from millstream import types as t
@@ -55,6 +56,20 @@ class Compiled:
     ) -> Result:
         """Values of `length` rows, null where failed; failures are reported to the context."""
         return self._node.evaluate(Frame(columns, length, context or EvaluationContext()))
+
+    def within(self, frame: Frame) -> Result:
+        """As `evaluate`, for the rows of a frame that several expressions share."""
+        return self._node.evaluate(frame)
+
+    def truth(self, frame: Frame) -> np.ndarray:
+        """Where it is true, as a condition on a frame's rows."""
+        true, failed = self._node.truth(frame)
+        return true if failed is None else true & ~failed
+
+    @property
+    def column(self) -> int | None:
+        """Which column it is, where it is nothing but a column."""
+        return self._node.index if isinstance(self._node, ColumnNode) else None
 
     def evaluate_row(
         self, values: Mapping[int, Any] | Sequence[Any], context: EvaluationContext | None = None
@@ -177,6 +192,8 @@ def _call(expression: typed.Call) -> Node:
             arguments.append(LambdaArgument(names, _compile(argument.body), types))
         else:
             arguments.append(_compile(argument))
+    if expression.name == "AS_VALUE" and isinstance(arguments[0], ColumnNode):
+        return arguments[0]
     caught = [isinstance(a, typed.Call | typed.FieldOf) for a in expression.arguments]
     return Call(expression.name, expression.variant, expression.type, arguments, caught)
 

@@ -13,7 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from millstream import types as t
-from millstream.engine.expressions.base import FALSE, Constant, EvaluationFailure, Node
+from millstream.engine.expressions.base import (
+    FALSE,
+    ColumnNode,
+    Constant,
+    EvaluationFailure,
+    Frame,
+    Node,
+)
 from millstream.engine.expressions.strict import Computed, Operand, Strict
 
 _LINE_ENDS = "\n\r\u0085\u2028\u2029"
@@ -22,6 +29,8 @@ _ANY = f"[^{_LINE_ENDS}]"
 _LINE_END = re.compile(f"[{_LINE_ENDS}]")
 _LINE_END_BYTES = (b"\n", b"\r", b"\xc2", b"\xe2")
 """A text with none of these bytes has no line's end (U+0085 starts with C2, U+2028 with E2)."""
+_FEW = 16
+"""Up to so many texts are looked at one by one sooner than Arrow begins to."""
 _ONE_TEXT = pa.array([""], pa.string())
 
 
@@ -32,12 +41,21 @@ class Like(Strict):
         super().__init__(t.BOOLEAN, (operand, pattern))
         self.escape = escape
         self._columnar: Callable[[pa.Array], pa.Array] | None = None
+        self._fits: Callable[[str], bool] | None = None
         if isinstance(pattern, Constant) and pattern.value is not None:
             try:
                 self._columnar = _matcher(pattern.value, escape)
+                self._fits = like(pattern.value, escape)
                 self.total = operand.total
             except (EvaluationFailure, pa.ArrowException):  # ends with its escape; is too large
                 self._columnar = None
+
+    def truth(self, frame: Frame) -> tuple[np.ndarray, np.ndarray | None]:
+        fits, operand = self._fits, self.operands[0]
+        if fits is None or frame.length > _FEW or not isinstance(operand, ColumnNode):
+            return super().truth(frame)
+        texts = frame.column(operand.index).to_pylist()
+        return np.array([v is not None and fits(v) for v in texts], bool), None
 
     def apply(self, *values: Any) -> Any:
         text, pattern = values

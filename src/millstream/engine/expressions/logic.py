@@ -61,17 +61,22 @@ class Logical(Node):
         return condition(self.right.row(scope)) if left == self.is_and else left
 
     def evaluate(self, frame: Frame) -> Result:
-        left_true, left_failed = truth(self.left.evaluate(frame))
+        answer, failed = self.truth(frame)
+        return Result(pa.array(answer, mask=failed), failed)
+
+    def truth(self, frame: Frame) -> tuple[np.ndarray, np.ndarray | None]:
+        left_true, left_failed = self.left.truth(frame)
         open_rows = left_true if self.is_and else ~left_true
         if left_failed is not None:
             open_rows = open_rows & ~left_failed
-        if self.right.total or open_rows.all():
-            right_true, right_failed = truth(self.right.evaluate(frame))
-        elif not open_rows.any():
-            return _boolean(left_true, left_failed)
+        count = np.count_nonzero(open_rows)
+        if count == 0:
+            return left_true, _some(left_failed)
+        if self.right.total or count == len(open_rows):
+            right_true, right_failed = self.right.truth(frame)
         else:
-            indices = np.flatnonzero(open_rows)
-            some_true, some_failed = truth(self.right.evaluate(frame.select(indices)))
+            indices = open_rows.nonzero()[0]
+            some_true, some_failed = self.right.truth(frame.select(indices))
             right_true = np.zeros(frame.length, bool)
             right_true[indices] = some_true
             right_failed = None
@@ -81,13 +86,11 @@ class Logical(Node):
         answer = np.where(open_rows, right_true, left_true)
         if right_failed is not None:
             left_failed = either(left_failed, right_failed & open_rows)
-        return _boolean(answer, left_failed)
+        return answer, _some(left_failed)
 
 
-def _boolean(answer: np.ndarray, failed: np.ndarray | None) -> Result:
-    if failed is not None and not failed.any():
-        failed = None
-    return Result(pa.array(answer, mask=failed), failed)
+def _some(failed: np.ndarray | None) -> np.ndarray | None:
+    return None if failed is None or not failed.any() else failed
 
 
 def condition(value: Any) -> bool:
@@ -95,13 +98,6 @@ def condition(value: Any) -> bool:
     if value is None:
         raise EvaluationFailure("a condition is null", quiet=True)
     return bool(value)
-
-
-def truth(result: Result) -> tuple[np.ndarray, np.ndarray | None]:
-    """A condition's result as a mask of the true rows and one of the failed rows, nulls among
-    them."""
-    failed = either(result.failed, null_mask(result.values))
-    return arrow.true_mask(result.values), failed
 
 
 class Case(Node):
@@ -136,7 +132,7 @@ class Case(Node):
         for when, result in self.whens:
             if len(rows) == 0:
                 break
-            chosen, bad = truth(when.evaluate(_part(frame, rows)))
+            chosen, bad = when.truth(_part(frame, rows))
             if bad is not None:
                 failed[rows[bad]] = True
                 chosen &= ~bad

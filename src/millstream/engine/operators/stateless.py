@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
 from millstream.columns import arrow
 from millstream.columns.batch import Batch, is_null, mask_or_none
-from millstream.engine.expressions import Compiled, EvaluationContext, compile_expression
+from millstream.engine.expressions import (
+    Compiled,
+    EvaluationContext,
+    Frame,
+    compile_expression,
+)
 from millstream.engine.operators.base import Stateless, StepContext
 from millstream.plan import typed
 from millstream.serde.base import Encoder
@@ -24,16 +28,29 @@ class Evaluator:
     def __init__(self, step: str, expressions: Sequence[typed.Expression]) -> None:
         self.step = step
         self.compiled: list[Compiled] = [compile_expression(e) for e in expressions]
+        columns = [c.column for c in self.compiled if c.column is not None]
+        self._columns = columns if len(columns) == len(self.compiled) else None
 
     def evaluate(
         self, columns: Sequence[pa.Array], batch: Batch, context: StepContext
     ) -> list[pa.Array]:
         """One array per expression; null where it failed."""
-        evaluation = EvaluationContext(clock=context.clock)
-        results = [c.evaluate(columns, len(batch), evaluation).values for c in self.compiled]
+        if self._columns is not None:
+            return [columns[i] for i in self._columns]
+        evaluation = EvaluationContext(context.clock)
+        frame = Frame(columns, len(batch), evaluation)
+        results = [c.within(frame).values for c in self.compiled]
         if evaluation.failures:
             self._report(batch, evaluation, context)
         return results
+
+    def truth(self, columns: Sequence[pa.Array], batch: Batch, context: StepContext) -> np.ndarray:
+        """Where the first expression, a condition, is true."""
+        evaluation = EvaluationContext(context.clock)
+        true = self.compiled[0].truth(Frame(columns, len(batch), evaluation))
+        if evaluation.failures:
+            self._report(batch, evaluation, context)
+        return true
 
     def _report(self, batch: Batch, evaluation: EvaluationContext, context: StepContext) -> None:
         nothing = is_null(batch.value_null, len(batch))
@@ -59,13 +76,10 @@ class FilterOperator(Stateless):
 
     def step(self, batch: Batch, context: StepContext) -> Batch:
         """The rows that match, and in a table the ends of those that did."""
-        (match,) = self._evaluator.evaluate(batch.arrays, batch, context)
-        visible = arrow.true_mask(match)
+        visible = self._evaluator.truth(batch.arrays, batch, context)
         if batch.value_null is not None:
-            visible &= ~batch.value_null
-        if not self.is_table:
-            return batch.where(visible)
-        if batch.old is None:
+            visible = visible & ~batch.value_null
+        if not self.is_table or batch.old is None:
             return batch.where(visible)
         was_visible = self._was_visible(batch, context)
         return self._changes(batch, visible, was_visible)
@@ -73,20 +87,18 @@ class FilterOperator(Stateless):
     def _was_visible(self, batch: Batch, context: StepContext) -> np.ndarray:
         assert batch.old is not None
         old_null = is_null(batch.old_null, len(batch))
-        if old_null.all():
+        if np.count_nonzero(old_null) == len(old_null):
             return np.zeros(len(batch), bool)
-        quiet = replace(context, notes=[])
-        (match,) = self._evaluator.evaluate([*batch.key_arrays, *batch.old], batch, quiet)
-        return np.asarray(arrow.true_mask(match) & ~old_null)
+        quiet = context.quiet()
+        match = self._evaluator.truth([*batch.key_arrays, *batch.old], batch, quiet)
+        return np.asarray(match & ~old_null)
 
     def _changes(self, batch: Batch, visible: np.ndarray, was_visible: np.ndarray) -> Batch:
-        kept = batch.where(visible | was_visible)
-        chosen = np.flatnonzero(visible | was_visible)
-        return replace(
-            kept,
-            value_null=mask_or_none(~visible[chosen]),
-            old_null=mask_or_none(~was_visible[chosen]),
-        )
+        either = visible | was_visible
+        kept = batch.where(either)
+        if len(kept) < len(batch):
+            visible, was_visible = visible[either], was_visible[either]
+        return kept.with_nulls(mask_or_none(~visible), mask_or_none(~was_visible))
 
 
 class ProjectOperator(Stateless):
@@ -100,8 +112,7 @@ class ProjectOperator(Stateless):
     def step(self, batch: Batch, context: StepContext) -> Batch:
         """The same rows with other columns; of old rows only whether they were there is kept."""
         arrays = self._evaluator.evaluate(batch.arrays, batch, context)
-        old: list[pa.Array] | None = None if batch.old is None else []
-        return replace(batch, schema=self.schema, arrays=arrays, old=old)
+        return batch.with_columns(self.schema, arrays)
 
 
 class Partitioner:
@@ -150,15 +161,8 @@ class RekeyOperator(Stateless):
         partition = batch.partition
         if self._partitioner is not None:
             partition = self._partitioner.place(keys, len(batch))
-        return replace(
-            batch,
-            schema=self.schema,
-            arrays=[*keys, *batch.arrays],
-            key_null=key_null,
-            partition=partition,
-            window_start=None,
-            window_end=None,
-        )
+        arrays = [*keys, *batch.arrays]
+        return batch.rekeyed(self.schema, arrays, partition, key_null, batch.value_null)
 
 
 class GroupOperator(Stateless):
@@ -184,40 +188,33 @@ class GroupOperator(Stateless):
     def step(self, batch: Batch, context: StepContext) -> Batch:
         """Rows of key columns and arguments, ready to be aggregated."""
         keys = self._keys.evaluate(batch.arrays, batch, context)
+        if batch.value_null is not None or any(k.null_count for k in keys):
+            keep = self._kept(batch, keys, context)
+            batch = batch.where(keep)
+            if len(batch) < len(keep):
+                index = pa.array(keep.nonzero()[0])
+                keys = [arrow.take(k, index) for k in keys]
+        return self._grouped(batch, keys, context)
+
+    def _kept(self, batch: Batch, keys: list[pa.Array], context: StepContext) -> np.ndarray:
+        """Which rows take part; those that have a value but no key are noted."""
         keep = ~is_null(batch.value_null, len(batch))
         without_key = np.zeros(len(batch), bool)
         for key in keys:
             if key.null_count:
                 without_key |= ~arrow.valid_mask(key)
-        lost = keep & without_key
-        if lost.any():
-            first = int(batch.seq[np.flatnonzero(lost)[0]])
-            context.note(self.name, "skipped", "the grouping key is null", first, int(lost.sum()))
-        keep &= ~without_key
-        if not keep.all():
-            rows = np.flatnonzero(keep)
-            batch = batch.take(rows)
-            index = pa.array(rows)
-            keys = [k.take(index) for k in keys]
-        return self._grouped(batch, keys, context)
+        lost = (keep & without_key).nonzero()[0]
+        if len(lost):
+            first = int(batch.seq[lost[0]])
+            context.note(self.name, "skipped", "the grouping key is null", first, len(lost))
+        return keep & ~without_key
 
     def _grouped(self, batch: Batch, keys: list[pa.Array], context: StepContext) -> Batch:
         arguments = self._arguments.evaluate(batch.arrays, batch, context)
         partition = batch.partition
         if self._partitioner is not None and len(batch):
             partition = self._partitioner.place(keys, len(batch))
-        return replace(
-            batch,
-            schema=self.schema,
-            arrays=[*keys, *arguments],
-            key_null=None,
-            value_null=None,
-            partition=partition,
-            window_start=None,
-            window_end=None,
-            old=None,
-            old_null=None,
-        )
+        return batch.rekeyed(self.schema, [*keys, *arguments], partition, None)
 
 
 class TableGroupOperator(Stateless):
@@ -246,7 +243,7 @@ class TableGroupOperator(Stateless):
         rows = np.repeat(np.arange(len(batch)), 2)
         sign = np.tile(np.array([-1, 1], np.int8), len(batch))
         columns = [*batch.key_arrays, *batch.old]
-        before = self._both.evaluate(columns, batch, replace(context, notes=[]))
+        before = self._both.evaluate(columns, batch, context.quiet())
         after = self._both.evaluate(batch.arrays, batch, context)
         interleave = np.arange(len(batch))
         index = np.empty(2 * len(batch), np.int64)
