@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from millstream import types as t
 from millstream.catalog.model import ConnectorInfo, CustomType, QueryInfo, Source
+from millstream.catalog.names import Names
 from millstream.errors import SemanticError
 from millstream.sql.script import parse_type
 
@@ -16,15 +17,15 @@ from millstream.sql.script import parse_type
 class Catalog:
     """All streams, tables, queries, connectors and types; order of creation is kept."""
 
-    sources: dict[str, Source] = field(default_factory=dict)
-    queries: dict[str, QueryInfo] = field(default_factory=dict)
-    connectors: dict[str, ConnectorInfo] = field(default_factory=dict)
-    types: dict[str, CustomType] = field(default_factory=dict)
+    sources: Names[Source] = field(default_factory=Names)
+    queries: Names[QueryInfo] = field(default_factory=Names)
+    connectors: Names[ConnectorInfo] = field(default_factory=Names)
+    types: Names[CustomType] = field(default_factory=Names)
 
     def copy(self) -> Catalog:
         """A catalogue that can be changed without changing this one."""
         return Catalog(
-            dict(self.sources), dict(self.queries), dict(self.connectors), dict(self.types)
+            self.sources.copy(), self.queries.copy(), self.connectors.copy(), self.types.copy()
         )
 
     def source(self, name: str) -> Source:
@@ -53,12 +54,12 @@ class Catalog:
     def as_of(self, query: QueryInfo) -> Catalog:
         """The catalogue as far as a query knows it: without columns that came later, and with the
         custom types of then."""
-        sources = dict(self.sources)
+        sources = self.sources.copy()
         for name, width in query.widths.items():
             if name in sources:
                 sources[name] = sources[name].as_of(width)
         types = {n: CustomType(0, n, parse_type(text)) for n, text in query.types.items()}
-        return Catalog(sources, self.queries, self.connectors, types)
+        return Catalog(sources, self.queries, self.connectors, Names(types))
 
     def resolve_type(self, sql_type: t.SqlType) -> t.SqlType:
         """The type with all names of custom types replaced by what they stand for."""
