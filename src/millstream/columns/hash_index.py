@@ -149,11 +149,12 @@ class HashIndex:
             self._move(max(_MOVED * count, _FEWEST_MOVED))
 
     def _grow(self, more: int) -> None:
-        """Begin a new table, for as many keys again as there are."""
+        """Begin a new table, for the keys that there are, `more` among them, or twice those that
+        there were."""
         if self._outgrown is not None:
             self._move(len(self._outgrown))
         self._outgrown, self._moved = self._table, 0
-        self._table = HashTable(self.width, 2 * self.used + more)
+        self._table = HashTable(self.width, max(self.used, 2 * (self.used - more)))
         if len(self._outgrown) <= max(_MOVED_AT_ONCE, _MOVED * more):
             self._move(len(self._outgrown))
 

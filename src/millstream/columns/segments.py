@@ -6,8 +6,6 @@ knows about windows, keys or aggregates.
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 import pyarrow as pa
 
@@ -22,11 +20,32 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Segments:
-    """Rows in segment order. `order` is the row at each place, `starts` where segments begin."""
+    """Rows in segment order. `order` is the row at each place, `starts` where segments begin.
 
-    def __init__(self, order: np.ndarray, starts: np.ndarray) -> None:
+    `in_order`: the rows are in segment order as they are, and `order` counts up. `single`: every
+    segment has one row.
+    """
+
+    __slots__ = (
+        "_ends",
+        "_lengths",
+        "_number",
+        "_position",
+        "in_order",
+        "order",
+        "single",
+        "starts",
+    )
+
+    def __init__(self, order: np.ndarray, starts: np.ndarray, in_order: bool = False) -> None:
         self.order = order
         self.starts = starts
+        self.in_order = in_order
+        self.single = len(starts) == len(order)
+        self._lengths: np.ndarray | None = None
+        self._ends: np.ndarray | None = None
+        self._number: np.ndarray | None = None
+        self._position: np.ndarray | None = None
 
     def __len__(self) -> int:
         """How many segments there are."""
@@ -37,29 +56,52 @@ class Segments:
         """How many rows there are."""
         return len(self.order)
 
-    @cached_property
+    @property
+    def heads(self) -> np.ndarray:
+        """The first row of each segment."""
+        if self.single:
+            return self.order
+        return self.starts if self.in_order else np.asarray(self.order[self.starts])
+
+    @property
     def lengths(self) -> np.ndarray:
         """Rows per segment."""
-        lengths = np.empty(len(self.starts), np.int64)
-        if len(lengths):
-            np.subtract(self.starts[1:], self.starts[:-1], out=lengths[:-1])
-            lengths[-1] = len(self.order) - self.starts[-1]
-        return lengths
+        if self._lengths is None:
+            lengths = np.empty(len(self.starts), np.int64)
+            if len(lengths):
+                np.subtract(self.starts[1:], self.starts[:-1], out=lengths[:-1])
+                lengths[-1] = len(self.order) - self.starts[-1]
+            self._lengths = lengths
+        return self._lengths
 
-    @cached_property
+    @property
     def ends(self) -> np.ndarray:
         """The place of the last row of each segment."""
-        return np.asarray(self.starts + self.lengths - 1)
+        if self._ends is None:
+            self._ends = self.starts if self.single else self.starts + self.lengths - 1
+        return self._ends
 
-    @cached_property
+    @property
     def number(self) -> np.ndarray:
         """The segment of each place."""
-        return np.repeat(np.arange(len(self.starts)), self.lengths)
+        if self._number is None:
+            self._number = np.repeat(np.arange(len(self.starts)), self.lengths)
+        return self._number
 
-    @cached_property
+    @property
     def position(self) -> np.ndarray:
         """How many rows of its segment come before each place."""
-        return np.asarray(np.arange(len(self.order)) - np.repeat(self.starts, self.lengths))
+        if self._position is None:
+            self._position = np.arange(len(self.order)) - np.repeat(self.starts, self.lengths)
+        return self._position
+
+    def arranged(self, rows: np.ndarray) -> np.ndarray:
+        """Row-aligned values in segment order."""
+        return rows if self.in_order else np.asarray(rows[self.order])
+
+    def last(self, places: np.ndarray) -> np.ndarray:
+        """Of values per place, in segment order, each segment's last."""
+        return places if self.single else np.asarray(places[self.ends])
 
 
 _LARGEST = (1 << 63) - 1
@@ -67,6 +109,8 @@ _LARGEST = (1 << 63) - 1
 
 def by_code(code: np.ndarray) -> Segments:
     """Group rows by an int64 code, ascending by code; rows keep their order inside a group."""
+    if len(code) < 2 or (code[1:] >= code[:-1]).all():
+        return Segments(np.arange(len(code)), _starts(code), True)
     order, sorted_code = stable_sort(code)
     return Segments(order, _starts(sorted_code))
 
@@ -113,12 +157,16 @@ def running_count(
 ) -> np.ndarray:
     """Per place: the initial count of its segment plus the counted rows up to it (None: all)."""
     if counted is None:
+        if segments.single:
+            return np.asarray(initial + 1)
         return np.repeat(initial + 1 - segments.starts, segments.lengths) + np.arange(segments.rows)
     return running_sum(initial, counted.astype(np.int64), segments)
 
 
 def running_sum(initial: np.ndarray, values: np.ndarray, segments: Segments) -> np.ndarray:
     """Per place: initial plus the segment's int64 values up to it; wraps as Java's long does."""
+    if segments.single:
+        return np.asarray(initial + values)
     total = np.cumsum(values)
     before = np.zeros(len(segments), np.int64)
     before[1:] = total[segments.starts[1:] - 1]
@@ -127,14 +175,22 @@ def running_sum(initial: np.ndarray, values: np.ndarray, segments: Segments) -> 
 
 def segment_sum(initial: np.ndarray, values: np.ndarray, segments: Segments) -> np.ndarray:
     """Per segment: initial plus its int64 values; wraps."""
-    return initial + np.add.reduceat(values, segments.starts)
+    if segments.single:
+        return np.asarray(initial + values)
+    return np.asarray(initial + np.add.reduceat(values, segments.starts))
 
 
 def running_max(initial: np.ndarray, values: np.ndarray, segments: Segments) -> np.ndarray:
     """Per place: the largest of initial and the segment's int64 values up to it."""
+    if segments.single:
+        return np.asarray(np.maximum(initial, values))
     seeded = values.copy()
     starts = segments.starts
     seeded[starts] = np.maximum(seeded[starts], initial)
+    falls = seeded[1:] < seeded[:-1]
+    falls[starts[1:] - 1] = False
+    if not falls.any():  # event time mostly goes on
+        return seeded
     low, high = int(seeded.min()), int(seeded.max())
     span = high - low + 1
     if span.bit_length() + len(segments).bit_length() <= 62:
@@ -152,11 +208,20 @@ def running_max(initial: np.ndarray, values: np.ndarray, segments: Segments) -> 
 
 def segment_max(initial: np.ndarray, values: np.ndarray, segments: Segments) -> np.ndarray:
     """Per segment: the largest of initial and its values."""
+    if segments.single:
+        return np.asarray(np.maximum(initial, values))
     return np.asarray(np.maximum(initial, np.maximum.reduceat(values, segments.starts)))
 
 
 def running_float_sum(initial: np.ndarray, values: np.ndarray, segments: Segments) -> np.ndarray:
     """Per place: initial plus the segment's doubles up to it, added strictly in row order."""
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is infinite, as in Java
+        return _running_float_sum(initial, values, segments)
+
+
+def _running_float_sum(initial: np.ndarray, values: np.ndarray, segments: Segments) -> np.ndarray:
+    if segments.single:
+        return np.asarray(initial + values)
     lengths = segments.lengths
     longest, count = int(lengths.max()), len(segments)
     out = np.empty(len(values), np.float64)
@@ -190,6 +255,8 @@ def running_float_sum(initial: np.ndarray, values: np.ndarray, segments: Segment
 
 def previous(initial: np.ndarray, running: np.ndarray, segments: Segments) -> np.ndarray:
     """Per place: the running value before it, the initial one at the head of a segment."""
+    if segments.single:
+        return initial
     shifted = np.empty_like(running)
     shifted[1:] = running[:-1]
     shifted[segments.starts] = initial
@@ -217,10 +284,10 @@ def coalesce(batch: Batch) -> Batch:
     after is left out. A stream's rows come back as they are.
     """
     if batch.old is None or len(batch) < 2:
-        return batch if batch.old is None else _without_nothing(batch)
+        return batch if batch.old is None else without_nothing(batch)
     first_code, second_code = _identity(batch)
     if _all_differ(first_code):
-        return _without_nothing(batch)
+        return without_nothing(batch)
     _, group = first_occurrences([first_code.view(np.int64), second_code.view(np.int64)])
     first, last = last_of_each(group)
     result = batch.take(last)
@@ -228,7 +295,7 @@ def coalesce(batch: Batch) -> Batch:
         picked = pa.array(first)
         result.old = [a.take(picked) for a in batch.old]
         result.old_null = mask_or_none(is_null(batch.old_null, len(batch))[first])
-    return _without_nothing(result)
+    return without_nothing(result)
 
 
 def _identity(batch: Batch) -> Hash:
@@ -251,7 +318,8 @@ def _all_differ(code: np.ndarray) -> bool:
     return bool((ordered[1:] != ordered[:-1]).all())
 
 
-def _without_nothing(batch: Batch) -> Batch:
+def without_nothing(batch: Batch) -> Batch:
+    """Table changes without those of rows that did not exist and do not."""
     if batch.old_null is None or batch.value_null is None:
         return batch
     nothing = batch.old_null & batch.value_null

@@ -14,6 +14,7 @@ from millstream.columns.batch import Batch
 from millstream.columns.segments import Segments
 from millstream.engine.operators.windows import AggregateCall, AggregateSpec
 from millstream.functions.aggregates.kernels import ColumnKernel, RowKernel, States, Values
+from millstream.types import Schema
 
 Prepared = list[list[Values]]
 """Argument columns per call, as the call's kernel reads them."""
@@ -53,6 +54,7 @@ class AggregateCalls:
             own = call.aggregator.kernel
             self.calls.append(Call(call, cast(ColumnKernel, row if own is None else own), row))
         self.kernels = [c.kernel for c in self.calls]
+        self._schema: Schema | None = None
 
     @property
     def columnar(self) -> bool:
@@ -66,15 +68,21 @@ class AggregateCalls:
 
     def prepare(self, batch: Batch, row_wise: bool = False) -> Prepared:
         """The arguments of each call."""
+        if batch.schema is not self._schema:
+            self._note_types(batch.schema)
         values = batch.value_arrays
-        types = [c.type for c in batch.schema.value]
         prepared = []
         for bound in self.calls:
-            indices = bound.call.arguments
-            bound.row.argument_types = tuple(types[i] for i in indices)
             kernel = bound.row if row_wise else bound.kernel
-            prepared.append(kernel.prepare([values[i] for i in indices]))
+            prepared.append(kernel.prepare([values[i] for i in bound.call.arguments]))
         return prepared
+
+    def _note_types(self, schema: Schema) -> None:
+        """Tell the row forms what their arguments are."""
+        types = [c.type for c in schema.value]
+        for bound in self.calls:
+            bound.row.argument_types = tuple(types[i] for i in bound.call.arguments)
+        self._schema = schema
 
     # --- computing ----------------------------------------------------------------------------
 

@@ -38,12 +38,12 @@ def reduce_panes(
     if _GAIN * len(segments) > len(batch):
         return None
     order = segments.order
-    heads = order[segments.starts]
+    heads = segments.heads
     count = len(segments)
     return Panes(
         ids[heads],
         pane[heads] * advance_ms,
         calls.last(calls.initial(count), take_values(calls.prepare(batch), order), segments),
         sg.segment_max(np.full(count, -1), batch.rowtime[order], segments),
-        order[segments.ends],
+        segments.last(order),
     )

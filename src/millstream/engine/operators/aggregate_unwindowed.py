@@ -40,29 +40,36 @@ class UnwindowedAggregation:
         keys = batch.key_arrays
         ids = self.state.keys.ids(keys, batch.partition)
         segments = sg.by_code(ids)
-        slots = ids[segments.order[segments.starts]]
+        slots = ids[segments.heads]
         before = self.state.gather(slots)
-        values = take_values(self.calls.prepare(batch, context.row_wise), segments.order)
-        times = batch.rowtime[segments.order]
+        values = self.calls.prepare(batch, context.row_wise)
+        if not segments.in_order:
+            values = take_values(values, segments.order)
+        times = segments.arranged(batch.rowtime)
         if context.emission is Emission.LAST:
             states = self.calls.last(before.states, values, segments, context.row_wise)
             rowtime = sg.segment_max(before.rowtime, times, segments)
-            last_row = segments.order[segments.ends]
-            by_row = np.argsort(last_row)
-            trigger: np.ndarray | None = last_row[by_row]
-            new, out_time = take_states(states, by_row), rowtime[by_row]
-            old, absent = take_states(before.states, by_row), ~before.live[by_row]
+            new, old, absent = states, before.states, ~before.live
+            trigger: np.ndarray | None = None
+            out_time = rowtime
+            if not (segments.single and segments.in_order):
+                last_row = segments.last(segments.order)
+                by_row = np.argsort(last_row)
+                trigger = last_row[by_row]
+                new, out_time = take_states(new, by_row), rowtime[by_row]
+                old, absent = take_states(old, by_row), absent[by_row]
         else:
-            every, states = self.calls.running(before.states, values, segments, context.row_wise)
-            times = sg.running_max(before.rowtime, times, segments)
-            rowtime = times[segments.ends]
-            back = sg.unsort(segments.order)
+            new, states = self.calls.running(before.states, values, segments, context.row_wise)
+            out_time = sg.running_max(before.rowtime, times, segments)
+            rowtime = segments.last(out_time)
             trigger = None
-            new, out_time = take_states(every, back), times[back]
-            old = take_states(previous_states(before.states, every, segments), back)
-            there = np.ones(len(batch), bool)
-            there[segments.starts] = before.live
-            absent = ~there[back]
+            old = previous_states(before.states, new, segments)
+            absent = np.zeros(len(batch), bool)
+            absent[segments.starts] = ~before.live
+            if not segments.in_order:
+                back = sg.unsort(segments.order)
+                new, out_time = take_states(new, back), out_time[back]
+                old, absent = take_states(old, back), absent[back]
         self.state.scatter(slots, Rows(states, rowtime, np.ones(len(slots), bool), []))
         if trigger is not None:
             keys = [k.take(pa.array(trigger)) for k in keys]

@@ -36,6 +36,7 @@ from millstream.store.interfaces import Commit, StoreId, View
 _MOST_WINDOWS_PER_SEGMENT = 64
 _SEGMENTS_PER_RETENTION = 64
 _FEW_ROWS = 64
+_PIECE_ROWS = 1 << 16
 
 
 @dataclass(slots=True)
@@ -47,6 +48,35 @@ class Expanded:
 
     row: np.ndarray
     number: np.ndarray
+
+
+@dataclass(slots=True)
+class Results:
+    """States after some updates and before them: with the row times after, and which had no row
+    before."""
+
+    new: list[States]
+    rowtime: np.ndarray
+    old: list[States]
+    absent: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Results:
+        """The results at the given places."""
+        return Results(
+            take_states(self.new, rows),
+            self.rowtime[rows],
+            take_states(self.old, rows),
+            self.absent[rows],
+        )
+
+    def put(self, piece: slice, results: Results) -> None:
+        """Fill in the results of some places."""
+        for mine, theirs in ((self.new, results.new), (self.old, results.old)):
+            for state, part in zip(mine, theirs, strict=True):
+                for column, values in zip(state, part, strict=True):
+                    column[piece] = values
+        self.rowtime[piece] = results.rowtime
+        self.absent[piece] = results.absent
 
 
 @dataclass(slots=True)
@@ -74,6 +104,7 @@ class WindowedAggregation:
         self.observed = StreamTimes()
         self.closing = WindowClosing(name, window)
         self._store = store
+        self._forgotten = 0
 
     # --- steps --------------------------------------------------------------------------------
 
@@ -106,21 +137,41 @@ class WindowedAggregation:
     def _open_windows(
         self, batch: Batch, stream_time: np.ndarray, context: StepContext
     ) -> Expanded:
-        row, number = windows_of(batch.rowtime, self.window)
         window = self.window
-        closed = number * window.advance_ms <= (stream_time - window.size_ms - window.grace_ms)[row]
+        closed_ms = window.size_ms + window.grace_ms
+        if len(batch) == 1:
+            return self._open_windows_of_one(batch, int(stream_time[0]) - closed_ms, context)
+        row, number = windows_of(batch.rowtime, window)
+        if len(row) == 0 or self._oldest_start(batch) > int(stream_time.max()) - closed_ms:
+            return Expanded(row, number)
+        closed = number * window.advance_ms <= (stream_time - closed_ms)[row]
         late = int(np.count_nonzero(closed))
         if late == 0:
             return Expanded(row, number)
-        first = int(row[np.argmax(closed)])
-        context.note(
-            self.name,
-            "late",
-            "an update came after its window had closed",
-            int(batch.seq[first]),
-            late,
-        )
+        self._note_late(batch, int(row[np.argmax(closed)]), late, context)
         return Expanded(row[~closed], number[~closed])
+
+    def _open_windows_of_one(self, batch: Batch, limit_ms: int, context: StepContext) -> Expanded:
+        """The windows of a batch's one row that start behind a limit."""
+        window = self.window
+        time_ms = int(batch.rowtime[0])
+        first = max(0, (time_ms - window.size_ms + window.advance_ms) // window.advance_ms)
+        end = time_ms // window.advance_ms + 1
+        first_open = min(max(first, limit_ms // window.advance_ms + 1), end)
+        if first_open > first:
+            self._note_late(batch, 0, first_open - first, context)
+        number = np.arange(first_open, end)
+        return Expanded(np.zeros(len(number), np.int64), number)
+
+    def _oldest_start(self, batch: Batch) -> int:
+        """The start of the first window that a row of the batch falls into."""
+        advance_ms = self.window.advance_ms
+        first = (int(batch.rowtime.min()) - self.window.size_ms + advance_ms) // advance_ms
+        return max(0, first) * advance_ms
+
+    def _note_late(self, batch: Batch, row: int, count: int, context: StepContext) -> None:
+        message = "an update came after its window had closed"
+        context.note(self.name, "late", message, int(batch.seq[row]), count)
 
     def _step_all(
         self,
@@ -130,28 +181,51 @@ class WindowedAggregation:
         values: Prepared,
         context: StepContext,
     ) -> Batch:
+        """Piece by piece: what lies between fits the processor's cache, and memory holds little
+        more than the result."""
+        count = len(expanded.row)
+        if count <= _PIECE_ROWS:
+            every = self._every(batch, expanded, ids, values, context)
+        else:
+            every = self._room(count)
+            for start in range(0, count, _PIECE_ROWS):
+                piece = slice(start, start + _PIECE_ROWS)
+                some = Expanded(expanded.row[piece], expanded.number[piece])
+                every.put(piece, self._every(batch, some, ids, values, context))
+        return self._changes(batch, expanded.row, expanded.number, every)
+
+    def _every(
+        self,
+        batch: Batch,
+        expanded: Expanded,
+        ids: np.ndarray,
+        values: Prepared,
+        context: StepContext,
+    ) -> Results:
+        """Update groups; gives the result after each row."""
         segments = self._group(ids, expanded)
         group = self._before(ids, expanded, segments)
-        source = expanded.row[segments.order]
+        source = segments.arranged(expanded.row)
         every, states = self.calls.running(
             group.before.states, take_values(values, source), segments, context.row_wise
         )
         times = sg.running_max(group.before.rowtime, batch.rowtime[source], segments)
-        group.states, group.rowtime = states, times[segments.ends]
+        group.states, group.rowtime = states, segments.last(times)
         self._store_group(group)
-        back = sg.unsort(segments.order)
-        there = np.ones(len(back), bool)
-        there[segments.starts] = group.before.live
-        old = previous_states(group.before.states, every, segments)
-        return self._changes(
-            batch,
-            expanded.row,
-            expanded.number,
-            take_states(every, back),
-            times[back],
-            take_states(old, back),
-            ~there[back],
+        absent = np.zeros(len(source), bool)
+        absent[segments.starts] = ~group.before.live
+        results = Results(
+            every, times, previous_states(group.before.states, every, segments), absent
         )
+        return results if segments.in_order else results.take(sg.unsort(segments.order))
+
+    def _room(self, count: int) -> Results:
+        """Results that are still to be filled in."""
+
+        def states() -> list[States]:
+            return [[np.empty(count, c.dtype) for c in state] for state in self.calls.initial(0)]
+
+        return Results(states(), np.empty(count, np.int64), states(), np.empty(count, bool))
 
     def _step_last(
         self,
@@ -163,16 +237,13 @@ class WindowedAggregation:
     ) -> Batch:
         segments = self._group(ids, expanded)
         group = self._reduce(batch, expanded, ids, values, segments, context)
-        place = segments.order[segments.ends]
-        by_place = np.argsort(place)
+        results, number = _results(group), group.number
+        if segments.single and segments.in_order:
+            return self._changes(batch, expanded.row, number, results)
+        place = segments.last(segments.order)
+        by_place = _rank(place, segments.rows)
         return self._changes(
-            batch,
-            expanded.row[place[by_place]],
-            group.number[by_place],
-            take_states(group.states, by_place),
-            group.rowtime[by_place],
-            take_states(group.before.states, by_place),
-            ~group.before.live[by_place],
+            batch, expanded.row[place[by_place]], number[by_place], results.take(by_place)
         )
 
     def _step_final(
@@ -231,7 +302,7 @@ class WindowedAggregation:
         expanded = Expanded(*windows_of(panes.start, self.window))
         segments = self._group(panes.ids, expanded)
         group = self._before(panes.ids, expanded, segments)
-        source = expanded.row[segments.order]
+        source = segments.arranged(expanded.row)
         parts = take_states(panes.states, source)
         group.states = self.calls.combine(group.before.states, parts, segments)
         group.rowtime = sg.segment_max(group.before.rowtime, panes.rowtime[source], segments)
@@ -241,22 +312,19 @@ class WindowedAggregation:
         self._observe(batch.partition, panes.last_row[expanded.row], expanded.number)
         self._expire()
         return self._changes(
-            batch,
-            last_row[order],
-            group.number[order],
-            take_states(group.states, order),
-            group.rowtime[order],
-            take_states(group.before.states, order),
-            ~group.before.live[order],
+            batch, last_row[order], group.number[order], _results(group).take(order)
         )
 
     # --- pieces -------------------------------------------------------------------------------
 
     def _group(self, ids: np.ndarray, expanded: Expanded) -> Segments:
+        if len(ids) == 1:  # one key in different windows
+            every = np.arange(len(expanded.row))
+            return Segments(every, every, True)
         return sg.by_pair(ids[expanded.row], expanded.number)
 
     def _before(self, ids: np.ndarray, expanded: Expanded, segments: Segments) -> Updated:
-        heads = segments.order[segments.starts]
+        heads = segments.heads
         number = expanded.number[heads]
         located = self.state.locate(ids[expanded.row[heads]], number)
         before = self.state.gather(located)
@@ -272,7 +340,7 @@ class WindowedAggregation:
         context: StepContext,
     ) -> Updated:
         group = self._before(ids, expanded, segments)
-        source = expanded.row[segments.order]
+        source = segments.arranged(expanded.row)
         group.states = self.calls.last(
             group.before.states, take_values(values, source), segments, context.row_wise
         )
@@ -285,26 +353,19 @@ class WindowedAggregation:
         self.state.scatter(group.located, Rows(group.states, group.rowtime, live, []))
 
     def _changes(
-        self,
-        batch: Batch,
-        trigger: np.ndarray,
-        number: np.ndarray,
-        new: list[States],
-        rowtime: np.ndarray,
-        old: list[States],
-        absent: np.ndarray,
+        self, batch: Batch, trigger: np.ndarray, number: np.ndarray, results: Results
     ) -> Batch:
         index = pa.array(trigger)
         start = number * self.window.advance_ms
         return batch.derive(
             trigger,
             self.spec.output,
-            [*(k.take(index) for k in batch.key_arrays), *self.calls.results(new)],
-            rowtime=rowtime,
+            [*(k.take(index) for k in batch.key_arrays), *self.calls.results(results.new)],
+            rowtime=results.rowtime,
             window_start=start,
             window_end=start + self.window.size_ms,
-            old=self.calls.results(old),
-            old_null=mask_or_none(absent),
+            old=self.calls.results(results.old),
+            old_null=mask_or_none(results.absent),
         )
 
     def _observe(self, partition: np.ndarray, row: np.ndarray, number: np.ndarray) -> None:
@@ -318,9 +379,11 @@ class WindowedAggregation:
 
     def _expire(self) -> None:
         """Forget segments that no partition can see any more."""
-        oldest = self.observed.oldest() - self.window.kept_ms
-        if oldest > 0:
-            self.state.drop_before(oldest // self.window.advance_ms)
+        oldest = (self.observed.oldest() - self.window.kept_ms) // self.window.advance_ms
+        limit = oldest // self.state.span
+        if oldest > 0 and limit != self._forgotten:
+            self.state.drop_before(oldest)
+            self._forgotten = limit
 
     # --- final results ------------------------------------------------------------------------
 
@@ -452,6 +515,17 @@ class WindowedAggregation:
             self.observed.restore(meta["observed"])
             self.closing.restore(meta["closed"])
             self.calls.restore_sequences(meta["sequences"])
+
+
+def _results(group: Updated) -> Results:
+    return Results(group.states, group.rowtime, group.before.states, ~group.before.live)
+
+
+def _rank(place: np.ndarray, count: int) -> np.ndarray:
+    """The order of places, which are distinct and below `count`."""
+    turn = np.full(count, -1)
+    turn[place] = np.arange(len(place))
+    return np.asarray(turn[turn >= 0])
 
 
 def _windows_per_segment(window: WindowSpec) -> int:

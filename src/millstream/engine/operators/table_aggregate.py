@@ -50,7 +50,7 @@ class TableAggregateOperator:
         ids = self.state.keys.ids(batch.key_arrays, batch.partition)
         pairs = _pairs(ids, sign, batch.order if change is None else change)
         segments = sg.by_code(ids)
-        known = self.state.gather(ids[segments.order[segments.starts]]).live
+        known = self.state.gather(ids[segments.heads]).live
         orphans = _orphans(segments, sign, known)
         if orphans.any():
             kept = ~orphans
@@ -72,7 +72,7 @@ class TableAggregateOperator:
     ) -> Batch:
         if context.row_wise:
             context.rows_forced += len(batch)
-        slots = ids[segments.order[segments.starts]]
+        slots = ids[segments.heads]
         before = self.state.gather(slots)
         values = take_values(self.calls.prepare(batch, context.row_wise), segments.order)
         every = self.calls.signed(

@@ -96,7 +96,7 @@ class ColumnKernel(Protocol):
 
 
 def _picked(state: States, segments: Segments) -> States:
-    return [column[segments.ends] for column in state]
+    return [segments.last(column) for column in state]
 
 
 class NumericKernel:
@@ -381,7 +381,7 @@ def segment_total(state: np.ndarray, values: Values, segments: Segments) -> np.n
     """The sum of each segment, in the state's own type."""
     if state.dtype == np.float64:
         every = sg.running_float_sum(state, _addends(values, None), segments)
-        return np.asarray(every[segments.ends])
+        return segments.last(every)
     steps = values.values.astype(np.int64)
     if values.valid is not None:
         steps = np.where(values.valid, steps, 0)
