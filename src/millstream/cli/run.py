@@ -14,7 +14,7 @@ from millstream.cli.panels import Panel, fetch
 from millstream.cli.profile import show_profile
 from millstream.cli.protocol import Database
 from millstream.cli.session import Ending, Session
-from millstream.cli.statements import is_insert, read_script, tell_outcome
+from millstream.cli.statements import is_insert, read_script, shown_name, tell_outcome
 from millstream.cli.tables import json_line, print_rows
 from millstream.errors import ExecutionError, SqlError
 
@@ -82,7 +82,7 @@ def execute_script(
             tell_outcome(console, outcome, as_json=as_json)
     except SqlError as error:
         if name is not None and error.position is not None:
-            remark(f"{name}:", style="bold")
+            remark(f"{shown_name(name)}:", style="bold")
         raise
     return told
 

@@ -40,14 +40,22 @@ def kind_of(sql: str) -> str:
 
 def read_script(name: str) -> str:
     """The text of a script file, or of stdin where it is `-`. Raises MillstreamError."""
-    if name == "-":
-        return sys.stdin.read()
     try:
+        if name == "-":
+            # As a text, stdin would let bytes through that are not UTF-8.
+            return sys.stdin.buffer.read().decode("utf-8")
         return Path(name).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise MillstreamError(
-            f"{name} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}."
+            f"{shown_name(name)} is not UTF-8 text: byte {error.start} is"
+            f" {error.object[error.start]:#04x}.",
+            hint="Save the script as UTF-8.",
         ) from error
+
+
+def shown_name(name: str) -> str:
+    """A script file as messages call it."""
+    return "stdin" if name == "-" else name
 
 
 def tell_outcome(console: Console, outcome: Outcome, *, as_json: bool) -> None:

@@ -35,8 +35,9 @@ def constant(
     try:
         return coerce_value(value, item.type, target)
     except (ValueError, ArithmeticError) as error:
+        refusal = f"{item.type} does not convert to {target}"
         raise SemanticError(
-            f"{item.type} does not convert to {target} here: {error}",
+            refusal if str(error) == refusal else f"{refusal} here: {error}",
             expression.position,
             hint=f"Write a value of {target}, or use CAST.",
         ) from error
