@@ -44,8 +44,11 @@ def ask(database: Database, text: str, error: ParseError | None) -> Result:
         for name, table in tables.items():
             connection.register(name, table)
         found = connection.sql(text).to_arrow_table()
+    except duckdb.ParserException as problem:
+        # Where neither of the two can read the text, ours says where.
+        raise (error or _told(problem)) from None
     except duckdb.Error as problem:
-        raise ExecutionError(_sentence(problem)) from problem
+        raise _told(problem) from problem
     finally:
         connection.close()
     arrays = [c.combine_chunks() for c in found.columns]
@@ -73,5 +76,12 @@ def _table(database: Database, view: View, name: str) -> pa.Table:
     return pa.Table.from_arrays(arrays, names=[n for n, _ in columns])
 
 
-def _sentence(problem: duckdb.Error) -> str:
-    return str(problem).split("\n", 1)[0]
+def _told(problem: duckdb.Error) -> ExecutionError:
+    """What DuckDB says, without its kinds of errors and its pictures of the text."""
+    first, _, rest = str(problem).partition("\n")
+    kind, colon, told = first.partition(" Error: ")
+    near = re.search(r"Candidate bindings: (.*)", rest)
+    return ExecutionError(
+        f"the query cannot be answered: {told if colon else kind}",
+        hint=None if near is None else f"Did you mean {near[1].replace(chr(34), '')}?",
+    )

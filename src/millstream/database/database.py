@@ -32,6 +32,7 @@ from millstream.plan.nodes import QueryPlan
 from millstream.plan.persistent import Planner
 from millstream.sql import ast
 from millstream.sql.script import Parsed, iter_script, parse_statement
+from millstream.sql.source import check_text
 from millstream.sql.variables import Variables
 from millstream.store.interfaces import Commit, Store, Topic, View
 from millstream.store.open import open_store
@@ -246,6 +247,7 @@ class Database:
         from millstream.database.pull import answer
 
         self._check_open()
+        check_text(query)
         return answer(self, query)
 
     def subscribe(self, query: str) -> Any:
@@ -253,6 +255,7 @@ class Database:
         from millstream.database.push import Subscription
 
         self._check_open()
+        check_text(query)
         return Subscription(self, query)
 
     def insert(self, name: str, rows: Any) -> int:

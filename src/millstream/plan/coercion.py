@@ -283,7 +283,11 @@ def _text_as(text: str, target: t.SqlType) -> Any:
     if target == t.TIME:
         return parse_time(text)
     if target == t.BYTES:
-        return base64.b64decode(text, validate=True)
+        try:
+            return base64.b64decode(text, validate=True)
+        except ValueError:
+            shown = text if len(text) <= 60 else f"{text[:60]}…"
+            raise ValueError(f"{shown!r} is not base64") from None
     if rank(target) is not None:
         return _number_as(parse_number(text), target)
     raise ValueError(f"text does not convert to {target}")

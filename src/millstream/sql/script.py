@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from millstream.errors import Position
 from millstream.sql import ast
 from millstream.sql.parser import StatementParser
-from millstream.sql.source import SourceText
+from millstream.sql.source import SourceText, check_text
 from millstream.sql.tokens import (
     BACKTICK_PATTERN,
     COMMENT_PATTERN,
@@ -103,6 +103,7 @@ def iter_script(
     itself. ParseError at the first statement that is none; its position is one in the whole
     script."""
     known = variables if isinstance(variables, Variables) else Variables(variables)
+    check_text(text)
     source = SourceText(text)
     for part in _split(source):
         statement, written = _parse_part(source, part, known if replaced() else None)
@@ -162,5 +163,6 @@ def parse_columns(text: str) -> tuple[ast.ColumnDefinition, ...]:
 
 
 def _parser(text: str) -> StatementParser:
+    check_text(text)
     source = SourceText(text)
     return StatementParser(source, tokenize(source))

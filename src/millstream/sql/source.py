@@ -7,6 +7,25 @@ from bisect import bisect_right
 from millstream.errors import LINE_END, ParseError, Position
 
 
+def check_text(text: object) -> None:
+    """ParseError where this is no text, or has half a surrogate pair, which no file can hold."""
+    if not isinstance(text, str):
+        raise ParseError(
+            f"SQL is a text, not {type(text).__name__}",
+            hint="Decode bytes first." if isinstance(text, bytes | bytearray) else None,
+        )
+    if text.isascii():
+        return
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise SourceText(text).error(
+            f"The character {text[error.start]!r} is half of a pair and stands for nothing.",
+            error.start,
+            error.start + 1,
+        ) from None
+
+
 class SourceText:
     """A text with a table of its lines, so that a place costs one search, however long it is."""
 

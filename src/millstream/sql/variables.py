@@ -8,8 +8,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 
-from millstream.errors import Position
-from millstream.sql.source import SourceText
+from millstream.errors import ParseError, Position
+from millstream.sql.source import SourceText, check_text
 from millstream.sql.tokens import (
     BACKTICK_PATTERN,
     COMMENT_PATTERN,
@@ -53,7 +53,14 @@ class Variables(MutableMapping[str, str]):
         return self._known[name.upper()][1]
 
     def __setitem__(self, name: str, value: str) -> None:
-        self._known[name.upper()] = (name, str(value))
+        if not isinstance(name, str) or _NAME.match(name) is None:
+            raise ParseError(
+                f"{name!r} is not the name of a variable",
+                hint="A name begins with a letter or _ and goes on with letters, digits, _ and @.",
+            )
+        text = value if isinstance(value, str) else str(value)
+        check_text(text)
+        self._known[name.upper()] = (name, text)
 
     def __delitem__(self, name: str) -> None:
         del self._known[name.upper()]
