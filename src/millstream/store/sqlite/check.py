@@ -24,6 +24,7 @@ from millstream.store.sqlite import schema
 from millstream.store.sqlite.connection import Connection, Row
 from millstream.store.sqlite.failures import explain
 from millstream.store.sqlite.image import Image, Tell, first_of, load_image
+from millstream.store.sqlite.integrity import HEADER_BYTES, file_bytes, header_fault
 from millstream.store.sqlite.log import find_damage
 from millstream.store.sqlite.rows import PART_COLUMNS, RUN_COLUMNS, read_part, read_run
 
@@ -110,7 +111,9 @@ def check_file(path: str) -> FileCheck:
     connection = _Tolerant(_connect(path), path)
     with closing(connection):
         found = FileCheck(path)
+        connection.tell = lambda _, sentence: _add(found.file, sentence)
         _check_header(connection, found)
+        _check_known(found)
         connection.run("BEGIN")
         damage = find_damage(f"{os.path.realpath(path)}-wal")
         if damage is not None:
@@ -148,8 +151,8 @@ class _Tolerant(Connection):
                 rows.append(row)
         except StoreError as error:
             table = re.search(r"FROM (\w+)", sql)
-            name = table[1] if table else ""
-            self.tell(name, f"table {name} cannot be read whole: {_reason(error)}")
+            what = f"table {table[1]}" if table else "its structure"
+            self.tell(table[1] if table else "", f"{what} cannot be read whole: {_reason(error)}")
             tail: list[Row] = []
             if sql.endswith((" ORDER BY rowid", " ORDER BY id")):
                 try:
@@ -223,38 +226,42 @@ def _check_header(connection: Connection, found: FileCheck) -> None:
 
 
 def _check_length(connection: Connection, found: FileCheck) -> None:
-    """Tell where the file is shorter than it says, and have SQLite read what is there."""
+    """Have SQLite read what is there of a file that is shorter than it says."""
     try:
         connection.one("SELECT count(*) FROM sqlite_master")
     except StoreError as error:
         connection.run("PRAGMA writable_schema = ON")
         connection.one("SELECT count(*) FROM sqlite_master")
-        with open(found.path, "rb") as file:
-            head = file.read(32)
-            size = os.fstat(file.fileno()).st_size
-        wanted = int.from_bytes(head[28:32]) * (int.from_bytes(head[16:18]) or 65536)
-        found.file.append(
-            f"the file is cut short: it should have {wanted:,} bytes, and has {size:,}"
-            if size < wanted
-            else f"its first page cannot be used as it is: {_reason(error)}"
-        )
+        found.file.append(f"its first page cannot be used as it is: {_reason(error)}")
+
+
+def _check_known(found: FileCheck) -> None:
+    """Hold the header against what every file of ours has there."""
+    with open(found.path, "rb") as file:
+        head = file.read(HEADER_BYTES)
+        size = os.fstat(file.fileno()).st_size
+    log = f"{os.path.realpath(found.path)}-wal"
+    log_size = os.path.getsize(log) if os.path.exists(log) else 0
+    wanted = file_bytes(head)
+    if size < wanted and not log_size:
+        found.file = [f"the file is cut short: it should have {wanted:,} bytes, and has {size:,}"]
+        return
+    fault = header_fault(head, size, log_size)
+    if fault is not None:
+        found.file.append(f"the file's header is damaged: {fault}")
 
 
 def _check_structure(connection: _Tolerant, found: FileCheck) -> None:
     """Let SQLite look at its pages, and say in which table or index faults are."""
     roots: dict[int, str] = {}
-    try:
-        for kind, name, root in connection.all("SELECT type, name, rootpage FROM sqlite_master"):
-            roots[root] = f"{kind} {name}"
-        lines = [
-            line
-            for (text,) in connection.all(f"PRAGMA integrity_check({_MOST_FAULTS})")
-            for line in str(text).splitlines()
-            if line and line != "ok" and not line.startswith("***")
-        ]
-    except StoreError as error:
-        _add(found.file, f"its structure cannot be looked at: {_reason(error)}")
-        return
+    for kind, name, root in connection.all("SELECT type, name, rootpage FROM sqlite_master"):
+        roots[root] = f"{kind} {name}"
+    lines = [
+        line
+        for (text,) in connection.all(f"PRAGMA integrity_check({_MOST_FAULTS})")
+        for line in str(text).splitlines()
+        if line and line != "ok" and not line.startswith("***")
+    ]
     for line in lines:
         _add(found.file, _in_words(line, roots))
 
@@ -402,10 +409,10 @@ def _places(
     connection.tell = tell
     for problem in problems[:1]:
         _add(found.file, problem)
-    places = {row[2]: row for row in (*rows, *index)}
-    if not problems and (len(index) != len(rows) or len({row[2] for row in index}) != len(places)):
+    known = [row for row in (*rows, *index) if all(isinstance(v, int) for v in row)]
+    if not problems and sorted(index, key=str) != sorted(rows, key=str):
         _add(found.file, f"table {table} and its index do not have the same rows")
-    return sorted(places.values())
+    return sorted({row[2]: row for row in known}.values())
 
 
 def _dropped(connection: _Tolerant, kind: str) -> set[int]:

@@ -11,6 +11,8 @@ from zlib import crc32
 
 import msgspec
 
+NO_CHECKSUM = -1
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -20,5 +22,9 @@ def checksum(*values: Any) -> int:
 
 
 def checksum_body(body: Any, *values: Any) -> int:
-    """The checksum of a row of a large blob (anything that is a buffer) and small values."""
-    return crc32(body, crc32(_encode(values)))
+    """The checksum of a row of a large blob (anything that is a buffer) and small values; one that
+    no row has where what was read is no blob."""
+    try:
+        return crc32(body, crc32(_encode(values)))
+    except TypeError:
+        return NO_CHECKSUM

@@ -12,6 +12,7 @@ from millstream.errors import StoreError
 from millstream.store.sqlite import schema
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.failures import explain
+from millstream.store.sqlite.integrity import check_header
 from millstream.store.sqlite.lock import WriterLock
 
 MEMORY = ":memory:"
@@ -183,6 +184,7 @@ class Database:
                 f"the file '{self.path}' is not a Millstream database",
                 hint="Give the path of a database, or of a file that does not exist yet.",
             )
+        check_header(self._file, self.path, is_writer=not self._read_only)
 
     def _check_exists(self) -> None:
         if self.in_memory:

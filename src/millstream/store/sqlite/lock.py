@@ -72,6 +72,19 @@ class WriterLock:
         self._file = None
 
 
+def is_held(path: str) -> bool:
+    """Whether a process seems to have the database at `path` open for writing. A look only: to try
+    the lock would be in the way of who takes it at this moment."""
+    try:
+        with open(f"{path}.lock", "rb") as file:
+            os.kill(int(file.read(32)), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
+
+
 def _holder(file: int) -> str:
     for _ in range(_TRIES):
         text = os.pread(file, 32, 0).decode(errors="replace")

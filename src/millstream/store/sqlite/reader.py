@@ -20,6 +20,7 @@ from millstream.store.sqlite.rows import (
     PART_PAGES,
     PART_PLACES,
     RUN_COLUMNS,
+    holds,
     read_part,
     read_run,
 )
@@ -31,6 +32,8 @@ class Reader:
     _image: Image
     _connection: Connection
     _cache: TailCache
+    _may_lose_parts = False
+    """Whether parts may go while they are read."""
 
     @property
     def is_open(self) -> bool:
@@ -131,7 +134,7 @@ class Reader:
             " ORDER BY base DESC LIMIT 1",
             (topic, ordinal),
         )
-        if row is None or ordinal >= row[1] + row[2]:
+        if row is None or not holds(row, topic, ordinal):
             raise damaged(f"record {ordinal} of topic '{name}' is missing")
         base, records = read_run(row, self._image, name)
         self._cache.add_decoded(topic, base, records)
@@ -155,7 +158,9 @@ class Reader:
             self._current()
             row = self._connection.one(f"SELECT {PART_COLUMNS} FROM part WHERE id = ?", (part,))
             if row is None:
-                continue
+                if self._may_lose_parts:
+                    continue
+                raise damaged(f"page {page} of {self._image.name_of(store)} is missing")
             cuts, rows = read_part(row, self._image)
             if merged and (cuts is None or cuts.merge != merged[0][0].merge):
                 yield from in_order(merged)

@@ -20,11 +20,22 @@ PART_PAGES = "SELECT DISTINCT page FROM part WHERE store = ?"
 ALL_PAGES = range(-(1 << 63), (1 << 63) - 1)
 
 
+def holds(row: Row, topic: int, ordinal: int) -> bool:
+    """Whether a row of `RUN_COLUMNS` is that of a topic's record."""
+    return _is_place(row) and row[0] == topic and row[1] <= ordinal < row[1] + row[2]
+
+
+def _is_place(row: Row) -> bool:
+    """Whether topic, base and count are numbers at all, which damage may have changed."""
+    return all(isinstance(value, int) for value in row[:3])
+
+
 def read_run(row: Row, image: Image, topic: str) -> tuple[int, Records]:
     """The records of a row of `RUN_COLUMNS`, and the ordinal of the first one."""
     *small, crc, body = row
     _, base, count, _, _, head = small
-    with _damage(f"records {base} to {base + count - 1} of topic '{topic}'"):
+    last = base + count - 1 if _is_place(row) else "..."
+    with _damage(f"records {base} to {last} of topic '{topic}'"):
         _compare(checksum_body(body, *small), crc)
         return base, decode_run(head, body, count, image.layouts)
 

@@ -16,6 +16,7 @@ from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.database import Database
 from millstream.store.sqlite.gate import Gate
 from millstream.store.sqlite.image import Image, commit_number, load_image
+from millstream.store.sqlite.integrity import check_tables
 from millstream.store.sqlite.reader import Reader
 from millstream.store.sqlite.view import SqliteView
 
@@ -196,12 +197,14 @@ class SqliteStore:
         return image
 
     def _load(self) -> Image:
-        """The image of the last commit."""
+        """The image of the last commit, of a file that is looked at before."""
         if self._database.writer is not None:
+            check_tables(self._database.writer, self.path)
             return load_image(self._database.writer)
         connection = self._database.reader()
         try:
             connection.run("BEGIN")
+            check_tables(connection, self.path)
             image = load_image(connection)
             connection.run("ROLLBACK")
         except BaseException:

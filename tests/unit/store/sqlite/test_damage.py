@@ -119,6 +119,15 @@ def test_the_state_and_the_query_are_named(filled: str) -> None:
         read_all(filled, read_only=True)
 
 
+@pytest.mark.parametrize(
+    "table", ["run", "part", "frame"], ids=["records", "state", "small commits"]
+)
+def test_what_is_no_blob_any_more_is_damage(filled: str, table: str) -> None:
+    alter(filled, f"UPDATE {table} SET body = 'text'")
+    with pytest.raises(StoreError, match="cannot be read"):
+        read_all(filled, read_only=True)
+
+
 def test_a_missing_small_commit_is_noticed(filled: str) -> None:
     store = open_store(filled)
     for number in range(3):
