@@ -21,8 +21,10 @@ _SEED_1, _SEED_2 = np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344)
 _NULL_1, _NULL_2 = np.uint64(0xA4093822299F31D0), np.uint64(0x082EFA98EC4E6C89)
 _STEP, _FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 _FEW, _MANY = 16, 1024
-_RECALL_ROWS = 4
+_RECALL_ROWS = 16
 _RECALLED = 65_536
+_LONG_TEXT = 256
+_NO_ROWS = np.empty(0, np.int64)
 _NAN_BITS = np.array([np.nan]).view(np.int64)[0]
 
 Hash = tuple[np.ndarray, np.ndarray]
@@ -117,12 +119,12 @@ class KeyIndex:
         return [first.view(np.int64), second.view(np.int64)]
 
     def _find_few(self, arrays: list[pa.Array]) -> np.ndarray:
-        rows = list(zip(*[a.to_pylist() for a in arrays], strict=True))
-        recalled = [self._recalled.get(row, -1) for row in rows]
-        if -1 not in recalled:
-            return np.array(recalled, np.int64)
-        ids = self._find_many(arrays)
-        self._recall((row, i) for row, i in zip(rows, ids.tolist(), strict=True) if i >= 0)
+        rows, ids, unknown = self._recalled_ids(arrays)
+        if len(unknown):
+            found = self._find_many(_picked(arrays, unknown))
+            ids[unknown] = found
+            places = zip(unknown.tolist(), found.tolist(), strict=True)
+            self._recall((rows[place], i) for place, i in places if i >= 0)
         return ids
 
     def _find_many(self, arrays: list[pa.Array]) -> np.ndarray:
@@ -144,13 +146,26 @@ class KeyIndex:
 
     def _insert_few(self, arrays: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
         """A few rows: most are of keys that were seen a moment ago, which a dict knows fastest."""
+        rows, ids, unknown = self._recalled_ids(arrays)
+        if len(unknown) == 0:
+            return ids, unknown
+        found, first = self._insert_many(_picked(arrays, unknown))
+        ids[unknown] = found
+        places = zip(unknown.tolist(), found.tolist(), strict=True)
+        self._recall((rows[place], i) for place, i in places)
+        return ids, unknown[first]
+
+    def _recalled_ids(
+        self, arrays: list[pa.Array]
+    ) -> tuple[list[tuple[object, ...]], np.ndarray, np.ndarray]:
+        """The rows' keys, their numbers as far as they are recalled, and where they are not."""
         rows = list(zip(*[a.to_pylist() for a in arrays], strict=True))
-        recalled = [self._recalled.get(row, -1) for row in rows]
-        if -1 not in recalled:
-            return np.array(recalled, np.int64), np.empty(0, np.int64)
-        ids, first = self._insert_many(arrays)
-        self._recall(zip(rows, ids.tolist(), strict=True))
-        return ids, first
+        known = self._recalled.get
+        ids = [known(row, -1) for row in rows]
+        if -1 not in ids:
+            return rows, np.array(ids, np.int64), _NO_ROWS
+        unknown = [place for place, number in enumerate(ids) if number < 0]
+        return rows, np.array(ids, np.int64), np.array(unknown, np.int64)
 
     def _insert_many(self, arrays: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
         if arrays[0].null_count:
@@ -208,6 +223,13 @@ class KeyIndex:
         return ids, np.concatenate(fresh) if fresh else np.empty(0, np.int64)
 
 
+def _picked(arrays: list[pa.Array], rows: np.ndarray) -> list[pa.Array]:
+    if len(rows) == len(arrays[0]):
+        return arrays
+    index = pa.array(rows)
+    return [arrow.take(a, index) for a in arrays]
+
+
 # --- hashes ------------------------------------------------------------------------------------
 
 
@@ -219,6 +241,10 @@ def hash_rows(
     `distinct`: few texts occur twice, so that looking for such costs more than it spares.
     """
     length = len(arrays[0]) if arrays else 0
+    if length < _FEW:
+        few = _hash_few(arrays, types)
+        if few is not None:
+            return few
     first = np.full(length, _SEED_1)
     second = np.full(length, _SEED_2)
     for array, sql_type in zip(arrays, types, strict=True):
@@ -226,6 +252,71 @@ def hash_rows(
         first = mix64(first * _STEP + one)
         second = mix64(second * _STEP + two)
     return first, second
+
+
+def _hash_few(arrays: Sequence[pa.Array], types: Sequence[t.SqlType]) -> Hash | None:
+    """The same hashes of a few rows, value by value: NumPy's calls cost more than a few values.
+
+    None where a column is not of texts or integers, or a text is long.
+    """
+    columns: list[list[tuple[int, int]]] = []
+    for array, sql_type in zip(arrays, types, strict=True):
+        if sql_type in _INTEGERS:
+            columns.append([_hash_integer(v) for v in array.to_pylist()])
+        elif sql_type == t.STRING or sql_type == t.BYTES:
+            texts = [v.encode() if type(v) is str else v for v in array.to_pylist()]
+            if any(v is not None and len(v) > _LONG_TEXT for v in texts):
+                return None
+            columns.append([_hash_text(v) for v in texts])
+        else:
+            return None
+    first, second = [], []
+    for row in zip(*columns, strict=True):
+        one, two = _SEED_1_INT, _SEED_2_INT
+        for code_1, code_2 in row:
+            one = _mix((one * _STEP_INT + code_1) & _ALL_BITS)
+            two = _mix((two * _STEP_INT + code_2) & _ALL_BITS)
+        first.append(one)
+        second.append(two)
+    return np.array(first, np.uint64), np.array(second, np.uint64)
+
+
+_ALL_BITS = (1 << 64) - 1
+_SEED_1_INT, _SEED_2_INT, _STEP_INT = int(_SEED_1), int(_SEED_2), int(_STEP)
+_NULL_INTS = int(_NULL_1), int(_NULL_2)
+_MIX_1, _MIX_2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def _mix(x: int) -> int:
+    """`mix64` of one number."""
+    x = (x ^ (x >> 30)) * _MIX_1 & _ALL_BITS
+    x = (x ^ (x >> 27)) * _MIX_2 & _ALL_BITS
+    return x ^ (x >> 31)
+
+
+_WORDS_OF_LONG = _LONG_TEXT // 8
+_PLACES = [
+    (_mix(i * int(_STEP) & _ALL_BITS), _mix(i * int(_FACTOR) & _ALL_BITS))
+    for i in range(_WORDS_OF_LONG)
+]
+
+
+def _hash_integer(value: int | None) -> tuple[int, int]:
+    if value is None:
+        return _NULL_INTS
+    code = value & _ALL_BITS
+    return _mix(code + _SEED_1_INT & _ALL_BITS), _mix(code ^ _SEED_2_INT)
+
+
+def _hash_text(value: bytes | None) -> tuple[int, int]:
+    if value is None:
+        return _NULL_INTS
+    one = two = len(value)
+    for start, (place_1, place_2) in zip(range(0, len(value), 8), _PLACES, strict=False):
+        word = int.from_bytes(value[start : start + 8], "little")
+        one += _mix((word + _SEED_1_INT & _ALL_BITS) ^ place_1)
+        two += _mix((word ^ _SEED_2_INT) + place_2 & _ALL_BITS)
+    return _mix(one + _SEED_1_INT & _ALL_BITS), _mix((two & _ALL_BITS) ^ _SEED_2_INT)
 
 
 def _hash_column(array: pa.Array, sql_type: t.SqlType, distinct: bool) -> Hash:

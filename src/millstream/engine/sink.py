@@ -50,7 +50,7 @@ class SinkWriter:
             partition=self._partition(key_arrays, key_null, batch, partitions),
             offset=np.full(length, -1, np.int64),
             seq=batch.seq,
-            writer=np.full(length, self.writer, np.int32),
+            writer=np.full(length, self.writer, np.int64),
             rowtime=batch.rowtime,
             key=TypedPart(self.sink.key_layout, key_arrays, key_null),
             value=TypedPart(self.sink.value_layout, value_arrays, value_null),
@@ -72,11 +72,11 @@ class SinkWriter:
         self, keys: list[pa.Array], key_null: np.ndarray | None, batch: Batch, partitions: int
     ) -> np.ndarray:
         if partitions == 1:
-            return np.zeros(len(batch), np.int32)
+            return np.zeros(len(batch), np.int64)
         encoded = self._key.encode(keys, key_null, len(batch))
-        placed = partition_of(encoded, partitions).astype(np.int32)
+        placed = partition_of(encoded, partitions)
         keyless = is_null(key_null, len(batch))
-        return np.where(keyless, batch.partition % partitions, placed).astype(np.int32)
+        return np.where(keyless, batch.partition % partitions, placed).astype(np.int64)
 
     def _timed(self, batch: Batch, context: StepContext) -> Batch:
         """Event time from the sink's TIMESTAMP column; rows that have none there are skipped."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pyarrow as pa
 
 from millstream.columns import arrow
-from millstream.columns.batch import Batch, is_null, mask_or_none
+from millstream.columns.batch import Batch, is_null
 from millstream.columns.segments import by_code
 from millstream.engine.operators.base import Stateless, StepContext
 from millstream.engine.operators.stateless import Evaluator, Partitioner
@@ -51,10 +49,11 @@ class StreamTableJoinOperator(Stateless):
         slots = self.table.find([key])
         if key.null_count:
             slots = np.where(arrow.valid_mask(key), slots, -1)
-        right, found = self._right_rows(left, key, slots, changes)
-        self.unmatched_rows += int(len(left) - found.sum())
-        if not self.keep_unmatched and not found.all():
-            rows = np.flatnonzero(found)
+        right, absent = self._right_rows(left, key, slots, changes)
+        unmatched = int(np.count_nonzero(absent))
+        self.unmatched_rows += unmatched
+        if unmatched and not self.keep_unmatched:
+            rows = np.flatnonzero(~absent)
             index = pa.array(rows)
             left = left.take(rows)
             key = key.take(index)
@@ -62,18 +61,16 @@ class StreamTableJoinOperator(Stateless):
         partition = left.partition
         if self._partitioner is not None and len(left):
             partition = self._partitioner.place([key], len(left))
-        return replace(
-            left,
-            schema=self.schema,
-            arrays=[key, *left.arrays, *right],
-            key_null=mask_or_none(~arrow.valid_mask(key)),
-            partition=partition,
-        )
+        joined = left.with_columns(self.schema, [key, *left.arrays, *right])
+        joined.partition = partition
+        joined.key_null = ~arrow.valid_mask(key) if key.null_count else None
+        return joined
 
     def _right_rows(
         self, left: Batch, key: pa.Array, slots: np.ndarray, changes: Batch
     ) -> tuple[list[pa.Array], np.ndarray]:
-        """The table's columns for each left row, nulls where it has none, and a mask of those."""
+        """The table's columns for each left row, and a mask of the rows for which it has none,
+        where they are null."""
         stored, absent = self.table.get(slots)
         if len(changes):
             stored, absent = self._as_of(left, slots, changes, stored, absent)
@@ -83,7 +80,7 @@ class StreamTableJoinOperator(Stateless):
             key = key.cast(key_type)
         if absent.any():
             key = key.take(pa.array(np.arange(len(key)), mask=absent))
-        return [key, *stored], ~absent
+        return [key, *stored], absent
 
     def _as_of(
         self,
