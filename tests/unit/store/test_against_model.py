@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 
 import millstream.store.sqlite.commit
+import millstream.store.sqlite.pending
 import millstream.store.sqlite.write
 from millstream.store.interfaces import Commit, StoreId
 from millstream.store.open import open_store
@@ -269,7 +270,10 @@ def test_store_equals_model(
     if eager:
         monkeypatch.setattr(millstream.store.sqlite.write, "MERGE_FRAMES", 2)
         monkeypatch.setattr(millstream.store.sqlite.write, "SWEEP_BYTES", 1)
-        monkeypatch.setattr(millstream.store.sqlite.commit, "RUN_ROWS", 2)
-        monkeypatch.setattr(millstream.store.sqlite.commit, "RUN_BYTES", 1000)
+        for module in (millstream.store.sqlite.pending, millstream.store.sqlite.write):
+            monkeypatch.setattr(module, "MOST_ROWS", 20)
+        monkeypatch.setattr(millstream.store.sqlite.pending, "FEW_ROWS", 0)
+        monkeypatch.setattr(millstream.store.sqlite.write, "RUN_ROWS", 2)
+        monkeypatch.setattr(millstream.store.sqlite.write, "RUN_BYTES", 1000)
         monkeypatch.setattr(millstream.store.sqlite.commit, "SPILL_BYTES", 2000)
     run_state_machine_as_test(machine, settings=settings(stateful_step_count=30))

@@ -12,7 +12,7 @@ both its bytes and 30 µs; a large one is packed (see `packing`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any
@@ -75,7 +75,13 @@ class RunHead(msgspec.Struct, array_like=True, frozen=True):
     window_start: Numbers | None = None
     window_end: Numbers | None = None
     headers: bool = False
+    numbers: bytes = b""
+    """Of a small run: partitions, seqs, writers, row times and the bounds of windows, one after the
+    other, in 8 bytes each. Then what is said of them above means nothing."""
 
+
+_TOLD = Numbers(0)
+"""In the place of numbers that stand elsewhere."""
 
 _encode_head = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(RunHead).decode
@@ -163,19 +169,54 @@ def encode_run(records: Records, layouts: Mapping[KnownLayout, int]) -> tuple[by
     return _encode_head(head), body
 
 
+def encode_small_run(records: Records, layouts: Mapping[KnownLayout, int]) -> tuple[bytes, bytes]:
+    """As `encode_run`, in a tenth of the time and more bytes: for a few records in a frame, which
+    is compressed as a whole."""
+    columns = _Columns()
+    key = columns.part(records.key, layouts)
+    value = columns.part(records.value, layouts)
+    has_headers = records.headers is not None and records.headers.null_count < len(records)
+    if has_headers:
+        columns.arrays.append(records.headers)
+    body = b""
+    if columns.arrays:
+        schema = _positional(tuple([a.type for a in columns.arrays]))
+        batch = pa.RecordBatch.from_arrays(columns.arrays, schema=schema)
+        body = batch.serialize().to_pybytes()
+    numbers = [records.partition, records.seq, records.writer, records.rowtime]
+    start, end = records.window_start, records.window_end
+    numbers += [bounds for bounds in (start, end) if bounds is not None]
+    head = RunHead(
+        _MESSAGE if columns.arrays else _NO_BODY,
+        _TOLD,
+        first_offsets(records.partition, records.offset),
+        _TOLD,
+        _TOLD,
+        _TOLD,
+        key,
+        value,
+        None if start is None else _TOLD,
+        None if end is None else _TOLD,
+        has_headers,
+        b"".join([n.tobytes() for n in numbers]),
+    )
+    return _encode_head(head), body
+
+
 def decode_run(head: bytes, body: Any, count: int, layouts: Mapping[int, KnownLayout]) -> Records:
     """The records of a stored run."""
     heading = _decode_head(head)
     arrays = iter(_decode_body(heading, body, count, layouts))
-    partition = _numbers(heading.partition, count, arrays)
-    seq = _numbers(heading.seq, count, arrays)
-    writer = _numbers(heading.writer, count, arrays)
-    rowtime = _numbers(heading.rowtime, count, arrays)
+    told = _plain_numbers(heading.numbers, count)
+    partition = _numbers(heading.partition, count, arrays, told)
+    seq = _numbers(heading.seq, count, arrays, told)
+    writer = _numbers(heading.writer, count, arrays, told)
+    rowtime = _numbers(heading.rowtime, count, arrays, told)
     window_start = window_end = None
     if heading.window_start is not None:
-        window_start = _numbers(heading.window_start, count, arrays)
+        window_start = _numbers(heading.window_start, count, arrays, told)
     if heading.window_end is not None:
-        window_end = _numbers(heading.window_end, count, arrays)
+        window_end = _numbers(heading.window_end, count, arrays, told)
     key = _part(heading.key, count, arrays, layouts)
     value = _part(heading.value, count, arrays, layouts)
     return Records(
@@ -236,6 +277,15 @@ def encode_rows(rows: pa.RecordBatch, has_schema: bool) -> tuple[Form, Any]:
     if rows.nbytes < SMALL_BYTES:
         return Form.MESSAGE, rows.serialize()
     return Form.PACKED, pack(rows.columns)
+
+
+def encode_small_rows(rows: pa.RecordBatch, has_schema: bool) -> tuple[Form, int, bytes]:
+    """As `encode_rows`, of a few rows that will be compressed together with others; in between the
+    number of rows."""
+    if not has_schema:
+        form, body = encode_rows(rows, has_schema)
+        return form, rows.num_rows, bytes(body)
+    return Form.MESSAGE, rows.num_rows, rows.serialize().to_pybytes()
 
 
 def decode_rows(form: int, count: int, body: Any, schema: pa.Schema | None) -> pa.RecordBatch:
@@ -307,7 +357,19 @@ def _positional(types: tuple[pa.DataType, ...]) -> pa.Schema:
     return pa.schema([pa.field(str(i), t) for i, t in enumerate(types)])
 
 
-def _numbers(head: Numbers, count: int, arrays: Any) -> np.ndarray:
+def _plain_numbers(numbers: bytes, count: int) -> Iterator[np.ndarray] | None:
+    """The columns of numbers of a small run; None where they are told one by one."""
+    if not numbers:
+        return None
+    # A copy, since what lies in bytes cannot be written to.
+    return iter(np.frombuffer(numbers, "<i8").astype(np.int64).reshape(-1, count))
+
+
+def _numbers(
+    head: Numbers, count: int, arrays: Any, told: Iterator[np.ndarray] | None
+) -> np.ndarray:
+    if told is not None:
+        return next(told)
     if head.width:
         values = np.cumsum(next(arrays).to_numpy(), dtype=np.int64)
         values += head.first

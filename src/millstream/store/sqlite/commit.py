@@ -14,14 +14,7 @@ import pyarrow as pa
 from millstream.errors import StoreError
 from millstream.serde.base import Layout, TypedPart
 from millstream.store.interfaces import Later, Records, StatePart, StoreId, Topic
-from millstream.store.records import slice_records
-from millstream.store.sqlite.blobs import (
-    canonical,
-    encode_rows,
-    encode_run,
-    is_dictionary,
-    number_offsets,
-)
+from millstream.store.sqlite.blobs import canonical, is_dictionary, number_offsets
 from millstream.store.sqlite.cache import Run, TailCache
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.image import SEQ, Image, Log, first_of
@@ -30,18 +23,13 @@ from millstream.store.sqlite.pending import Action, Pending, PendingPart, Pendin
 from millstream.store.sqlite.reader import Reader
 from millstream.store.sqlite.write import (
     NewRun,
-    fits_a_frame,
+    frame_of,
     keep_frame,
     write_frame,
     write_tables,
 )
 
-RUN_ROWS = 128 << 10
-RUN_BYTES = 32 << 20
-"""Longer runs and larger pieces of state are stored in several: SQLite takes 1 GB at most, and a
-reader need not decode more to get one record."""
-
-SPILL_BYTES = 64 << 20
+SPILL_BYTES = 128 << 20
 """A commit that has gathered so many bytes begins to write them into its transaction."""
 
 
@@ -72,6 +60,8 @@ class SqliteCommit(Reader):
     long as writing them takes, unless there is too much of it for the memory. Views of the same
     process go on reading meanwhile.
     """
+
+    _may_lose_parts = True
 
     def __init__(
         self,
@@ -123,15 +113,16 @@ class SqliteCommit(Reader):
                 raise
 
     def _write(self, image: Image) -> None:
-        in_frame = not self._connection.in_transaction and fits_a_frame(image, self._pending)
+        spilt = self._connection.in_transaction
+        frame = None if spilt else frame_of(image, self._pending)
         written: list[NewRun] = []
         self._host.publish(image)
         self._begin()
-        if in_frame:
-            size = write_frame(self._connection, image, self._pending)
+        if frame is not None:
+            write_frame(self._connection, image, frame)
             # Before COMMIT, since a view may need it right after; should COMMIT fail, nobody sees
             # it: views cut at their own commit, and the next commit begins with a fresh image.
-            keep_frame(image, self._pending, size)
+            keep_frame(image, self._pending, len(frame))
         else:
             written = write_tables(self._connection, image, self._pending)
         self._connection.run("COMMIT")
@@ -207,7 +198,7 @@ class SqliteCommit(Reader):
         for part in (records.key, records.value):
             if isinstance(part, TypedPart):
                 self._know_layout(part.layout)
-        self._add_runs(topic_id, log.records, records)
+        self._pending.add_run(topic_id, PendingRun(log.records, records))
         self._spill_over()
         return records
 
@@ -341,29 +332,13 @@ class SqliteCommit(Reader):
         # A frame cannot tell that a position is gone.
         self._pending.only_deltas = False
 
-    def _add_runs(self, topic: int, base: int, records: Records) -> None:
-        """Encode records, in halves of halves where they are too many for one run."""
-        count = len(records)
-        if count <= RUN_ROWS:
-            head, body = encode_run(records, self._image.layout_ids)
-            if len(body) <= RUN_BYTES or count == 1:
-                self._pending.add_run(topic, PendingRun(base, records, head, body))
-                return
-        half = count // 2
-        self._add_runs(topic, base, slice_records(records, 0, half))
-        self._add_runs(topic, base + half, slice_records(records, half, count))
-
     def _put(self, store: StoreId, page: int, rows: pa.RecordBatch, action: Action) -> None:
         if rows.num_rows == 0:
             self._current()
             return
         store_id = self._store_id(store)
-        for start, stop in _cuts(rows.num_rows, rows.nbytes):
-            piece = rows.slice(start, stop - start)
-            shape = self._know_shape(store_id, rows.schema)
-            form, body = encode_rows(piece, shape > 0)
-            self._pending.add_part(store_id, PendingPart(action, page, shape, form, body, piece))
-            action = Action.DELTA
+        shape = self._know_shape(store_id, rows.schema)
+        self._pending.add_part(store_id, PendingPart(action, page, shape, rows))
         self._spill_over()
 
     def _store_id(self, store: StoreId) -> int:
@@ -397,7 +372,11 @@ class SqliteCommit(Reader):
         return shape_id
 
     def _check_partitions(self, topic: Topic, partition: np.ndarray) -> None:
-        if int(partition.min()) < 0 or int(partition.max()) >= topic.partitions:
+        if topic.partitions == 1:
+            wrong = bool(partition.any())
+        else:
+            wrong = int(partition.min()) < 0 or int(partition.max()) >= topic.partitions
+        if wrong:
             raise StoreError(
                 f"topic '{topic.name}' has {topic.partitions} partitions, and a record was written"
                 " to another one"
@@ -421,14 +400,6 @@ def _advance(offsets: tuple[int, ...], partition: np.ndarray) -> tuple[int, ...]
         return (offsets[0] + len(partition),)
     counts = np.bincount(partition, minlength=len(offsets)).tolist()
     return tuple(o + n for o, n in zip(offsets, counts, strict=True))
-
-
-def _cuts(count: int, size: int) -> Iterator[tuple[int, int]]:
-    """Cut `count` rows of `size` bytes in all into ranges of about RUN_BYTES."""
-    pieces = min(count, max(1, -(-size // RUN_BYTES)))
-    step = -(-count // pieces)
-    for start in range(0, count, step):
-        yield start, min(start + step, count)
 
 
 def _to_json(content: Any) -> str:

@@ -19,11 +19,11 @@ from millstream.store.interfaces import Records
 from millstream.store.sqlite.blobs import decode_rows, decode_run
 from millstream.store.sqlite.layouts import KnownLayout
 
-MOST_ROWS = 64
+MOST_ROWS = 1024
 """A commit with more records and rows of state than this is not a small one."""
 
-MOST_BYTES = 64 << 10
-"""Nor is one whose bodies are larger than this."""
+MOST_BYTES = 256 << 10
+"""Nor is one whose frame would be larger than this."""
 
 
 class RunContent(msgspec.Struct, array_like=True, frozen=True):

@@ -21,9 +21,17 @@ SEQ = "seq"
 """Names of counters: the number of the last commit, and the next sequence number."""
 
 
+_FIRST = "first "
+
+
 def first_of(topic: int) -> str:
     """The name of the counter that tells the first record a trimmed topic still has."""
-    return f"first {topic}"
+    return f"{_FIRST}{topic}"
+
+
+def topic_of(counter: str) -> int | None:
+    """The topic of such a counter, None where it is another one."""
+    return int(counter[len(_FIRST) :]) if counter.startswith(_FIRST) else None
 
 
 @dataclass(frozen=True, slots=True)

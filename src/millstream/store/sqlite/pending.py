@@ -5,23 +5,23 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 import pyarrow as pa
 
 from millstream.store.interfaces import Records
-from millstream.store.sqlite.blobs import Form
-from millstream.store.sqlite.frames import MOST_BYTES, MOST_ROWS, Touched
+from millstream.store.records import size_of
+from millstream.store.sqlite.frames import MOST_ROWS, Touched
+
+FEW_ROWS = 256
+"""More records or rows than this have their bytes counted."""
 
 
 @dataclass(slots=True)
 class PendingRun:
-    """An appended run, encoded already."""
+    """An appended run. It is encoded when it is written."""
 
     base: int
     records: Records
-    head: bytes
-    body: Any
 
 
 class Action(Enum):
@@ -34,14 +34,12 @@ class Action(Enum):
 
 @dataclass(slots=True)
 class PendingPart:
-    """A change of a page of state; `shape` is the id of the rows' schema, 0 where the body has
-    it."""
+    """A change of a page of state; `shape` is the id of the rows' schema, 0 where what is stored
+    has it."""
 
     action: Action
     page: int
     shape: int = 0
-    form: Form = Form.MESSAGE
-    body: Any = b""
     rows: pa.RecordBatch | None = None
 
     @property
@@ -52,7 +50,11 @@ class PendingPart:
 
 @dataclass(slots=True)
 class Pending:
-    """Changes by kind. Sets hold keys, whose values (or absence) stand in the commit's image."""
+    """Changes by kind. Sets hold keys, whose values (or absence) stand in the commit's image.
+
+    `bytes` is about what records and rows take, where they are many; to ask Arrow for the bytes of
+    a few takes longer than to encode them.
+    """
 
     touched: Touched = field(default_factory=Touched)
     topics: set[int] = field(default_factory=set)
@@ -68,15 +70,19 @@ class Pending:
     def add_run(self, topic: int, run: PendingRun) -> None:
         """Add a run at the end of a topic."""
         self.runs.setdefault(topic, []).append(run)
-        self.rows += len(run.records)
-        self.bytes += len(run.body)
+        count = len(run.records)
+        self.rows += count
+        if count > FEW_ROWS:
+            self.bytes += size_of(run.records)
 
     def add_part(self, store: int, part: PendingPart) -> None:
         """Add a change of a page of state."""
         self.parts.setdefault(store, []).append(part)
         self.only_deltas &= part.action is Action.DELTA
-        self.bytes += len(part.body)
-        self.rows += part.count
+        count = part.count
+        self.rows += count
+        if part.rows is not None and count > FEW_ROWS:
+            self.bytes += part.rows.nbytes
 
     def find_run(self, topic: int, ordinal: int) -> PendingRun | None:
         """The run that holds the record at `ordinal`, if it was appended in this commit."""
@@ -108,9 +114,4 @@ class Pending:
     @property
     def is_small(self) -> bool:
         """Whether it may be written as one frame."""
-        return (
-            self.rows <= MOST_ROWS
-            and self.bytes <= MOST_BYTES
-            and self.only_deltas
-            and not self.is_structural
-        )
+        return self.rows <= MOST_ROWS and self.only_deltas and not self.is_structural

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
 
 from millstream.store.interfaces import Records
-from millstream.store.records import concat_records, same_shape
+from millstream.store.records import concat_records, same_shape, slice_records
 from millstream.store.sqlite.blobs import (
     encode_rows,
     encode_run,
+    encode_small_rows,
+    encode_small_run,
     is_dictionary,
 )
 from millstream.store.sqlite.checksums import checksum, checksum_body
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.cuts import Cuts, encode_cuts
 from millstream.store.sqlite.frames import (
+    MOST_BYTES,
     MOST_ROWS,
     FrameContent,
     FramePart,
@@ -29,7 +32,7 @@ from millstream.store.sqlite.frames import (
     Touched,
     encode_frame,
 )
-from millstream.store.sqlite.image import NUMBER, Image, first_of
+from millstream.store.sqlite.image import NUMBER, Image, topic_of
 from millstream.store.sqlite.layouts import KnownLayout, dump_layout
 from millstream.store.sqlite.pending import Action, Pending, PendingPart, PendingRun
 
@@ -48,6 +51,11 @@ _INSERT_PART = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
+RUN_ROWS = 128 << 10
+RUN_BYTES = 32 << 20
+"""Longer runs and larger pieces of state are stored in several: SQLite takes 1 GB at most, and a
+reader need not decode more to get one record."""
+
 SWEEP_BYTES = 16 << 20
 SWEEP_ROW_BYTES = 4096
 """A commit into the tables deletes about so many bytes of what was dropped, each row counted as
@@ -63,14 +71,20 @@ def fits_a_frame(image: Image, pending: Pending) -> bool:
     return pending.is_small and frames.count < MERGE_FRAMES and frames.bytes < MERGE_BYTES
 
 
-def write_frame(connection: Connection, image: Image, pending: Pending) -> int:
-    """Write the commit as one frame; how many bytes it has is given."""
+def frame_of(image: Image, pending: Pending) -> bytes | None:
+    """The commit as one frame, or None where it must go into the tables."""
+    if not fits_a_frame(image, pending):
+        return None
     body = encode_frame(_frame(image, pending))
+    return body if len(body) <= MOST_BYTES else None
+
+
+def write_frame(connection: Connection, image: Image, body: bytes) -> None:
+    """Write the commit as one frame."""
     connection.run(
         "INSERT INTO frame (id, crc, body) VALUES (?, ?, ?)",
         (image.number, checksum_body(body, image.number), body),
     )
-    return len(body)
 
 
 def keep_frame(image: Image, pending: Pending, size: int) -> None:
@@ -123,7 +137,7 @@ def write_tables(connection: Connection, image: Image, pending: Pending) -> list
 
 
 def _frame(image: Image, pending: Pending) -> FrameContent:
-    touched = pending.touched
+    touched, layouts = pending.touched, image.layout_ids
     return FrameContent(
         counters={name: image.counters[name] for name in touched.counters},
         ends=[(t, image.logs[t].records, list(image.logs[t].offsets)) for t in touched.logs],
@@ -131,14 +145,15 @@ def _frame(image: Image, pending: Pending) -> FrameContent:
         metas=[(s, image.metas[s]) for s in touched.metas],
         entries=[(kind, i, image.entries[kind].get(i)) for kind, i in touched.entries],
         runs=[
-            RunContent(topic, r.base, len(r.records), r.head, bytes(r.body))
+            RunContent(topic, r.base, len(r.records), *encode_small_run(r.records, layouts))
             for topic, runs in pending.runs.items()
             for r in runs
         ],
         parts=[
-            PartContent(store, p.page, p.shape, p.form, p.count, bytes(p.body))
+            PartContent(store, p.page, p.shape, *encode_small_rows(p.rows, p.shape > 0))
             for store, parts in pending.parts.items()
             for p in parts
+            if p.rows is not None
         ],
     )
 
@@ -262,11 +277,12 @@ def _write_counters(connection: Connection, image: Image, names: set[str]) -> No
 
 def _delete_trimmed(connection: Connection, image: Image, counters: set[str]) -> None:
     """Delete the runs of which all records were trimmed."""
-    for topic in image.logs:
-        if first_of(topic) in counters:
+    for name in counters:
+        topic = topic_of(name)
+        if topic in image.logs and name in image.counters:
             connection.run(
                 "DELETE FROM run WHERE topic = ? AND base + count <= ?",
-                (topic, image.counters[first_of(topic)]),
+                (topic, image.counters[name]),
             )
 
 
@@ -298,32 +314,41 @@ def _write_runs(
         group: list[FrameRun] = []
         for run in runs:
             if group and not same_shape(group[-1].records, run.records):
-                written.append(_write_merged(connection, image.layout_ids, topic, group))
+                written += _write_merged(connection, image.layout_ids, topic, group)
                 group = []
             group.append(run)
-        written.append(_write_merged(connection, image.layout_ids, topic, group))
+        written += _write_merged(connection, image.layout_ids, topic, group)
     for topic, pending in own.items():
         for new in pending:
-            _insert_run(connection, topic, new)
-            written.append((topic, new.base, new.records))
+            written += _write_run(connection, image.layout_ids, topic, new.base, new.records)
     return written
 
 
 def _write_merged(
     connection: Connection, layouts: dict[KnownLayout, int], topic: int, group: list[FrameRun]
-) -> NewRun:
+) -> list[NewRun]:
     records = concat_records([run.records for run in group])
-    head, body = encode_run(records, layouts)
-    base = group[0].base
-    _insert_run(connection, topic, PendingRun(base, records, head, body))
-    return topic, base, records
+    return _write_run(connection, layouts, topic, group[0].base, records)
 
 
-def _insert_run(connection: Connection, topic: int, run: PendingRun) -> None:
-    seq = run.records.seq
-    small = (topic, run.base, len(seq), int(seq.min()), int(seq.max()))
-    crc = checksum_body(run.body, *small, run.head)
-    connection.run(_INSERT_RUN, (*small, crc, run.head, run.body))
+def _write_run(
+    connection: Connection, layouts: dict[KnownLayout, int], topic: int, base: int, records: Records
+) -> list[NewRun]:
+    """Write records, in halves of halves where they are too many for one run."""
+    count = len(records)
+    if count <= RUN_ROWS:
+        head, body = encode_run(records, layouts)
+        if len(body) <= RUN_BYTES or count == 1:
+            small = (topic, base, count, int(records.seq.min()), int(records.seq.max()))
+            crc = checksum_body(body, *small, head)
+            connection.run(_INSERT_RUN, (*small, crc, head, body))
+            return [(topic, base, records)]
+    half = count // 2
+    first, second = slice_records(records, 0, half), slice_records(records, half, count)
+    return [
+        *_write_run(connection, layouts, topic, base, first),
+        *_write_run(connection, layouts, topic, base + half, second),
+    ]
 
 
 def _sweep(connection: Connection, image: Image) -> None:
@@ -404,9 +429,21 @@ def _insert_joined(
 def _write_part(connection: Connection, store: int, change: PendingPart) -> None:
     if change.action is not Action.DELTA:
         connection.run("DELETE FROM part WHERE store = ? AND page = ?", (store, change.page))
-    if change.action is not Action.DROP:
-        small = (store, change.page, change.shape, change.form, change.count)
-        _insert_part(connection, small, None, change.body)
+    if change.rows is None:
+        return
+    for start, stop in _cuts(change.rows.num_rows, change.rows.nbytes):
+        rows = change.rows.slice(start, stop - start)
+        form, body = encode_rows(rows, change.shape > 0)
+        small = (store, change.page, change.shape, form, rows.num_rows)
+        _insert_part(connection, small, None, body)
+
+
+def _cuts(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """Cut `count` rows of `size` bytes in all into ranges of about RUN_BYTES."""
+    pieces = min(count, max(1, -(-size // RUN_BYTES)))
+    step = -(-count // pieces)
+    for start in range(0, count, step):
+        yield start, min(start + step, count)
 
 
 def _insert_part(

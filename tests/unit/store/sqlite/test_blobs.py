@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from millstream.serde.base import Layout, RawPart, TypedPart
 from millstream.store.interfaces import Records
-from millstream.store.sqlite.blobs import canonical, decode_run, encode_run, number_offsets
+from millstream.store.sqlite.blobs import (
+    canonical,
+    decode_run,
+    encode_run,
+    encode_small_run,
+    number_offsets,
+)
 from millstream.store.sqlite.layouts import dump_layout, know, load_layout
 from tests.unit.store.builders import (
     KEY_LAYOUT,
@@ -52,7 +58,11 @@ RICH_VALUES: list[list[Any]] = [
 def stored(run: Records) -> Records:
     """The run after it was written and read."""
     head, body = encode_run(canonical(run), LAYOUTS)
-    return decode_run(head, bytes(body), len(run), BY_ID)
+    found = decode_run(head, bytes(body), len(run), BY_ID)
+    small_head, small_body = encode_small_run(canonical(run), LAYOUTS)
+    small = decode_run(small_head, small_body, len(run), BY_ID)
+    assert plain(small) == plain(found)
+    return found
 
 
 def appended(run: Records) -> Records:

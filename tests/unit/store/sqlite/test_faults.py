@@ -118,7 +118,7 @@ def change_much(store: Store, model: Model) -> None:
     """A commit into all tables, which also merges frames, drops a topic and state."""
     with store.begin() as commit:
         first, second = commit.topics()
-        run = commit.append(first.id, lines(["y"] * 100, partition=[0] * 100))
+        run = commit.append(first.id, lines(["y"] * 2000, partition=[0] * 2000))
         model.records[first.id] += plain(run)
         commit.drop_topic(second.id)
         model.drop_topic(second.id)

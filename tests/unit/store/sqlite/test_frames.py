@@ -129,7 +129,7 @@ def test_runs_of_different_kinds_are_merged_apart(path: str) -> None:
             commit.commit()
     with store.begin() as commit:
         before = plain_topic(commit, 1)
-        commit.append(1, lines(["more"] * 100))
+        commit.append(1, lines(["more"] * 2000))
         commit.commit()
     store.close()
     store = open_store(path)

@@ -52,7 +52,7 @@ def test_like_a_list(path: str, seed: int, tmp_path: Path) -> None:
     first = 0
     for _ in range(120):
         # Small commits become frames; now and then a large one goes into the tables.
-        new = [f"{len(texts) + i}" for i in range(chance.choice([0, 1, 1, 2, 150]))]
+        new = [f"{len(texts) + i}" for i in range(chance.choice([0, 1, 1, 2, 1500]))]
         texts += new
         trim = chance.randrange(len(texts) + 20) if chance.random() < 0.3 else 0
         append(store, topic, new, trim)
@@ -72,26 +72,26 @@ def test_what_was_trimmed_leaves_the_file(tmp_path: Path) -> None:
     path = str(tmp_path / "x.db")
     store = open_store(path)
     topic, other = make(store), make(store, "other")
-    append(store, other, ["kept"] * 200)
+    append(store, other, ["kept"] * 2000)
     for _ in range(5):
-        append(store, topic, ["x"] * 200)
-    append(store, topic, ["y"] * 200, trim=700)
+        append(store, topic, ["x"] * 2000)
+    append(store, topic, ["y"] * 2000, trim=7000)
     store.close()
     connection = sqlite3.connect(path)
     runs = connection.execute("SELECT topic, base FROM run ORDER BY topic, base").fetchall()
     connection.close()
-    assert runs == [(topic, 600), (topic, 800), (topic, 1000), (other, 0)]
+    assert runs == [(topic, 6000), (topic, 8000), (topic, 10000), (other, 0)]
 
 
 def test_a_view_keeps_what_it_saw(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "x.db"))
     topic = make(store)
-    append(store, topic, ["a"] * 200)
+    append(store, topic, ["a"] * 2000)
     with store.view() as view:
-        append(store, topic, ["b"] * 200, trim=300)
-        assert len(contents(view, topic)) == 200
+        append(store, topic, ["b"] * 2000, trim=3000)
+        assert len(contents(view, topic)) == 2000
     with store.view() as view:
-        assert len(contents(view, topic)) == 100
+        assert len(contents(view, topic)) == 1000
     store.close()
 
 
@@ -111,7 +111,7 @@ def test_a_topic_of_the_same_name_begins_anew(tmp_path: Path) -> None:
     path = str(tmp_path / "x.db")
     store = open_store(path)
     topic = make(store)
-    append(store, topic, ["a"] * 200, trim=150)
+    append(store, topic, ["a"] * 2000, trim=1500)
     with store.begin() as commit:
         commit.drop_topic(topic)
         commit.commit()
