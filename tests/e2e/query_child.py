@@ -19,7 +19,7 @@ from random import Random
 from typing import Any
 
 from millstream.store.sqlite.commit import SqliteCommit
-from tests.e2e.query_runs import OPERATORS, Bench, records
+from tests.e2e.query_runs import INPUTS, OPERATORS, Bench, records
 
 COUNT = 160
 LATE_AT = 120
@@ -37,7 +37,7 @@ def main(path: str, seed: str, die_after: str, operator: str) -> None:
     found = records(Random(seed), COUNT)
     bench = Bench.open(path, max_rows=9)
     with bench.database.store.view() as view:
-        topics = [view.topic(name) for name in "srt"]
+        topics = [view.topic(name) for name in INPUTS]
         fed = sum(view.end(topic.id) for topic in topics if topic is not None)
     early, late = _scripts(operator)
     bench.database.execute(early, skip_existing=True)

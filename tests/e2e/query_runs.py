@@ -19,17 +19,39 @@ CREATE STREAM r (k VARCHAR KEY, x INT)
   WITH (KAFKA_TOPIC='r', VALUE_FORMAT='DELIMITED', PARTITIONS={partitions});
 CREATE TABLE t (k VARCHAR PRIMARY KEY, n VARCHAR, g INT)
   WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', PARTITIONS={partitions});
+CREATE TABLE u (k VARCHAR PRIMARY KEY, m VARCHAR, h INT)
+  WITH (KAFKA_TOPIC='u', VALUE_FORMAT='DELIMITED', PARTITIONS={partitions});
+CREATE STREAM headed (k VARCHAR KEY, a INT, one BYTES HEADER('h'))
+  WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');
+CREATE STREAM with_headers (k VARCHAR KEY, hs ARRAY<STRUCT<KEY STRING, VALUE BYTES>> HEADERS, a INT)
+  WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');
 CREATE STREAM landing (k VARCHAR KEY, a INT)
   WITH (KAFKA_TOPIC='landing', VALUE_FORMAT='JSON', PARTITIONS={partitions});
 """
+INPUTS = ("s", "r", "t", "u")
+"""The topics that get records from outside."""
 
 Topics = dict[str, list[tuple[object, ...]]]
 """What topics hold: key, value, event time, window, headers, partition, offset of each record."""
 
 OPERATORS: dict[str, tuple[str, ...]] = {
     "filter": ("CREATE STREAM q AS SELECT * FROM s WHERE a > 1;",),
-    "project": ("CREATE STREAM q AS SELECT k, a + 1 AS a1, UCASE(b) AS u, d * 2 AS dd FROM s;",),
+    "project": (
+        "CREATE STREAM q AS SELECT k, a + 1 AS a1, UCASE(b) AS u, d * 2 AS dd, ROWTIME AS at"
+        " FROM s;",
+    ),
+    "AS_VALUE": ("CREATE STREAM q AS SELECT k, AS_VALUE(k) AS kv, a FROM s WHERE k <> 'y';",),
+    "headers": ("CREATE STREAM q AS SELECT k, a, FROM_BYTES(one, 'utf8') AS one FROM headed;",),
+    "all headers": (
+        "CREATE STREAM q AS SELECT k, TRANSFORM(hs, x => x->key) AS names, a FROM with_headers"
+        " WHERE a IS NOT NULL;",
+    ),
+    "table functions": (
+        "CREATE STREAM q AS SELECT k, a, EXPLODE(SPLIT(b || '/' || k, '/')) AS part,"
+        " EXPLODE(ARRAY[a, 7]) AS e FROM s WHERE d IS NOT NULL;",
+    ),
     "partition by": ("CREATE STREAM q AS SELECT b, k AS was, a FROM s PARTITION BY b;",),
+    "partition by nothing": ("CREATE STREAM q AS SELECT a, b FROM s PARTITION BY NULL;",),
     "stream-table join": (
         "CREATE STREAM q AS SELECT s.k, s.a, t.n, t.g FROM s LEFT JOIN t ON s.k = t.k;",
     ),
@@ -39,13 +61,42 @@ OPERATORS: dict[str, tuple[str, ...]] = {
     "stream-stream join": (
         "CREATE STREAM q AS SELECT s.k, s.a, r.x FROM s JOIN r WITHIN 5 SECONDS ON s.k = r.k;",
     ),
+    "left stream-stream join": (
+        "CREATE STREAM q AS SELECT s.k, s.a, r.x FROM s LEFT JOIN r WITHIN 5 SECONDS ON s.k = r.k;",
+    ),
     "left stream-stream join with grace": (
         "CREATE STREAM q AS SELECT s.k, s.a, r.x FROM s LEFT JOIN r"
         " WITHIN 5 SECONDS GRACE PERIOD 3 SECONDS ON s.k = r.k;",
     ),
+    "right stream-stream join with grace": (
+        "CREATE STREAM q AS SELECT r.k, s.a, r.x FROM s RIGHT JOIN r"
+        " WITHIN (1 SECOND, 4 SECONDS) GRACE PERIOD 2 SECONDS ON s.b = r.k;",
+    ),
     "full stream-stream join": (
         "CREATE STREAM q AS SELECT ROWKEY, s.a, r.x FROM s FULL JOIN r"
         " WITHIN (2 SECONDS, 6 SECONDS) GRACE PERIOD 1 SECOND ON s.k = r.k;",
+    ),
+    "table-table join": (
+        "CREATE TABLE q AS SELECT t.k, t.n, u.m FROM t JOIN u ON t.k = u.k WHERE t.g > 0;",
+    ),
+    "left table-table join": (
+        "CREATE TABLE q AS SELECT t.k, t.n, t.g, u.m FROM t LEFT JOIN u ON t.k = u.k;",
+    ),
+    "right table-table join": (
+        "CREATE TABLE q AS SELECT u.k, t.n, t.g, u.m FROM t RIGHT JOIN u ON t.k = u.k;",
+    ),
+    "full table-table join": (
+        "CREATE TABLE q AS SELECT ROWKEY, t.n, u.m, u.h FROM t FULL JOIN u ON t.k = u.k;",
+    ),
+    "foreign-key join": (
+        "CREATE TABLE q AS SELECT t.k, t.n, u.m, u.h FROM t JOIN u ON t.n = u.k;",
+    ),
+    "left foreign-key join": (
+        "CREATE TABLE q AS SELECT t.k, t.n, u.m FROM t LEFT JOIN u ON t.n = u.k WHERE t.g < 2;",
+    ),
+    "joins of three": (
+        "CREATE STREAM q AS SELECT s.k, s.a, t.n, u.m FROM s LEFT JOIN t ON s.k = t.k"
+        " JOIN u ON s.k = u.k;",
     ),
     "unwindowed aggregation": (
         "CREATE TABLE q AS SELECT k, COUNT(*) AS n, SUM(d) AS sd, MAX(a) AS m,"
@@ -75,9 +126,17 @@ OPERATORS: dict[str, tuple[str, ...]] = {
         "CREATE TABLE q AS SELECT k, COUNT(*) AS n, SUM(a) AS sa FROM s GROUP BY k"
         " HAVING SUM(a) > 4;",
     ),
+    "HAVING of windows": (
+        "CREATE TABLE q AS SELECT k, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 5 SECONDS)"
+        " GROUP BY k HAVING COUNT(*) <> 2;",
+    ),
     "EMIT FINAL": (
         "CREATE TABLE q AS SELECT k, COUNT(*) AS n FROM s"
         " WINDOW TUMBLING (SIZE 5 SECONDS, GRACE PERIOD 2 SECONDS) GROUP BY k EMIT FINAL;",
+    ),
+    "EMIT FINAL of hopping windows": (
+        "CREATE TABLE q AS SELECT b, SUM(a) AS sa FROM s"
+        " WINDOW HOPPING (SIZE 6 SECONDS, ADVANCE BY 2 SECONDS) GROUP BY b EMIT FINAL;",
     ),
     "EMIT FINAL of sessions": (
         "CREATE TABLE q AS SELECT k, COUNT(*) AS n FROM s"
@@ -87,6 +146,14 @@ OPERATORS: dict[str, tuple[str, ...]] = {
     "two INSERT INTO": (
         "INSERT INTO landing SELECT k, a FROM s WHERE a > 1;",
         "INSERT INTO landing SELECT k, x AS a FROM r;",
+    ),
+    "a windowed source": (
+        "CREATE TABLE w AS SELECT k, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 5 SECONDS)"
+        " GROUP BY k;",
+        "CREATE STREAM ws (k VARCHAR KEY, n BIGINT) WITH (KAFKA_TOPIC='W', VALUE_FORMAT='JSON',"
+        " WINDOW_TYPE='TUMBLING', WINDOW_SIZE='5 SECONDS');",
+        "CREATE STREAM q AS SELECT k, n, WINDOWSTART AS ws FROM ws WHERE n > 1;",
+        "CREATE TABLE q2 AS SELECT k, COUNT(*) AS c, MAX(n) AS m FROM ws GROUP BY k;",
     ),
     "a chain": (
         "CREATE STREAM q AS SELECT k, a, b, d FROM s WHERE a > 0;",
@@ -115,6 +182,15 @@ OPERATORS: dict[str, tuple[str, ...]] = {
     ),
 }
 """Persistent queries by what they do. The stream `live` is another query's, made first."""
+SEVERAL = (
+    "two INSERT INTO",
+    "a windowed source",
+    "a chain",
+    "a diamond",
+    "a cycle",
+    "over a live query's sink",
+)
+"""Those of several queries that read one another, or write one topic."""
 ORDERED = [name for name in OPERATORS if name != "a cycle"]
 """Those whose results are the same to the byte however the input is cut."""
 
@@ -131,7 +207,7 @@ def records(random: Random, count: int) -> list[Record]:
     for _ in range(count):
         now = max(0, now + random.choice([0, 1, 400, 1000, 2500, 7000, -2000, -9000]))
         key = random.choice([b"x", b"y", b"z", b"a", b"", None])
-        topic = random.choice("sssrrt")
+        topic = random.choice("sssrrtu")
         value: bytes | None
         if random.random() < 0.08:
             value = random.choice([None, b"{", b"1,2,3"])
@@ -142,11 +218,14 @@ def records(random: Random, count: int) -> list[Record]:
                 "d": random.choice([0.1, 0.2, 1e16, -1e16, 3.5, None]),
             }
             value = json.dumps(row).encode()
+        elif topic == "u":
+            value = f"{random.choice('vw')},{random.randint(0, 2)}".encode()
         elif topic == "r":
             value = str(random.randint(0, 9)).encode()
         else:
-            value = json.dumps({"n": random.choice("pqr"), "g": random.randint(0, 2)}).encode()
-        found.append(Record(topic, key, value, now))
+            value = json.dumps({"n": random.choice("pxyz"), "g": random.randint(0, 2)}).encode()
+        headers = random.choice([(), (), (("h", b"1"),), (("i", None), ("h", b"2"))])
+        found.append(Record(topic, key, value, now, headers))
     return found
 
 

@@ -131,7 +131,7 @@ def test_live_queries_do_not_wait_and_the_late_one_takes_slices(operator: str) -
         bench.feed(found[start : start + 10])
     bench.database.execute("\n".join(OPERATORS[operator]))
     lags = [lag_of(bench.database, "Q")]
-    assert lags[0] > 100
+    assert lags[0] > 80
     for piece in pieces(random, found[done:], 4):
         bench.feed(piece)
         done += len(piece)
@@ -175,7 +175,7 @@ def test_a_late_writer_keeps_no_reader_waiting() -> None:
     for start in range(0, 150, 8):
         bench.feed(found[start : start + 8])
     db.execute("INSERT INTO landing SELECT k, a FROM s;")
-    live = [r for r in found if r.topic == "r" and r.value is not None and b"," not in r.value]
+    live = [r for r in found if r.topic == "r" and r.value is not None and r.value.isdigit()]
     for record in found[152:]:
         before = len(bench.topics()["SEEN"])
         bench.feed([record])
