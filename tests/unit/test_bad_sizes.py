@@ -319,10 +319,26 @@ def test_an_answer_that_does_not_fit_memory(monkeypatch: pytest.MonkeyPatch) -> 
     def too_large(parts: Any) -> Any:
         raise pa.ArrowInvalid("offset overflow while concatenating arrays")
 
-    monkeypatch.setattr("millstream.database.pull.concat_rows", too_large)
+    monkeypatch.setattr("millstream.database.pull.concat", too_large)
     with memory_database(WORDS.format(format="JSON")) as db:
-        feed(db, "words", [b"{}"])
-        for query in ("SELECT * FROM words;", "SELECT COUNT(*) FROM words;"):
-            with pytest.raises(ExecutionError, match="does not fit into memory") as caught:
-                db.sql(query)
-            assert caught.value.hint is not None
+        for number in range(3):
+            feed(db, "words", [record(number, 10)])
+        with pytest.raises(ExecutionError, match="does not fit into memory") as caught:
+            db.sql("SELECT * FROM words;")
+        assert caught.value.hint is not None
+        # What is counted or ordered never lies in one array.
+        assert rows(db, "SELECT COUNT(*) FROM words;") == [(3,)]
+        assert rows(db, "SELECT n FROM words ORDER BY n DESC;") == [(2,), (1,), (0,)]
+
+
+def test_an_ad_hoc_query_reads_the_columns_that_it_names() -> None:
+    with memory_database(
+        "CREATE STREAM odd (`k` VARCHAR KEY, `a.b` INT, n INT, `N x` INT)"
+        " WITH (KAFKA_TOPIC = 'odd', VALUE_FORMAT = 'JSON', PARTITIONS = 1);"
+    ) as db:
+        db.insert("odd", [("a", 1, 2, 3), ("b", 4, 5, 6)])
+        assert rows(db, "SELECT COUNT( * ), SUM(n) FROM odd GROUP BY 1 > 0;") == [(2, 7)]
+        assert rows(db, 'SELECT "a.b" + "N x" FROM odd ORDER BY ROWTIME, K;') == [(4,), (10,)]
+        assert len(rows(db, "SELECT * FROM odd ORDER BY N;")[0]) == 5
+        with pytest.raises(ExecutionError, match="nothing"):
+            db.sql("SELECT nothing FROM odd ORDER BY 1;")

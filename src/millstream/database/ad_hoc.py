@@ -13,18 +13,19 @@ import pyarrow as pa
 
 from millstream.columns import arrow
 from millstream.database.lag import source_lag
-from millstream.database.pull import source_batch
+from millstream.database.pull import source_batches
 from millstream.database.result import Result
 from millstream.errors import ExecutionError, ParseError
 from millstream.plan import nodes
 from millstream.plan.scope import pseudo_columns
 from millstream.store.interfaces import View
-from millstream.types import Schema
+from millstream.types import Schema, is_plain_name
 
 if TYPE_CHECKING:
     from millstream.database.database import Database
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_@]*")
+_COUNT_ALL = re.compile(r"\bCOUNT\s*\(\s*\*\s*\)", re.IGNORECASE)
 
 
 def ask(database: Database, text: str, error: ParseError | None) -> Result:
@@ -35,7 +36,7 @@ def ask(database: Database, text: str, error: ParseError | None) -> Result:
         names = [n for n in database.catalog.sources if n.upper() in words]
         if not names and error is not None:
             raise error
-        tables = {name: _table(database, view, name) for name in names}
+        tables = {name: _table(database, view, name, _mentioned(text)) for name in names}
         lag = source_lag(view, database.catalog, names)
     connection = duckdb.connect()
     try:
@@ -55,8 +56,15 @@ def ask(database: Database, text: str, error: ParseError | None) -> Result:
     return Result(list(found.column_names), [], arrays, lag)
 
 
-def _table(database: Database, view: View, name: str) -> pa.Table:
-    """All rows of a source with its key, value and pseudo columns."""
+def _mentioned(text: str) -> set[str] | None:
+    """The words of a query, in upper case; None where a * may stand for all columns."""
+    rest = _COUNT_ALL.sub("", text)
+    return None if "*" in rest else {w.upper() for w in _WORD.findall(rest)}
+
+
+def _table(database: Database, view: View, name: str, words: set[str] | None) -> pa.Table:
+    """All rows of a source with its key, value and pseudo columns; of columns with a plain name
+    only those that are among the words."""
     source = database.catalog.source(name)
     columns = [(c.name, c.type) for c in (*source.schema.key, *source.schema.value)]
     columns += [(n, x) for n, x in pseudo_columns(source) if n.startswith("WINDOW")]
@@ -71,9 +79,19 @@ def _table(database: Database, view: View, name: str) -> pa.Table:
         alias=name,
         columns=tuple(n for n, _ in columns),
     )
-    batch = source_batch(database, view, read, None)
-    arrays = [arrow.presentable(a, x) for a, (_, x) in zip(batch.arrays, columns, strict=True)]
-    return pa.Table.from_arrays(arrays, names=[n for n, _ in columns])
+    kept = [
+        i
+        for i, (n, _) in enumerate(columns)
+        if words is None or n == "ROWTIME" or n.upper() in words or not is_plain_name(n)
+    ]
+    names, types = [columns[i][0] for i in kept], [columns[i][1] for i in kept]
+    parts = [
+        [arrow.presentable(batch.arrays[i], x) for i, x in zip(kept, types, strict=True)]
+        for batch in source_batches(database, view, read, None)
+    ]
+    empty = [arrow.presentable(arrow.nulls(x, 0), x) for x in types]
+    whole = [pa.chunked_array(part) for part in zip(empty, *parts, strict=True)]
+    return pa.Table.from_arrays(whole, names=names)
 
 
 def _told(problem: duckdb.Error) -> ExecutionError:

@@ -13,7 +13,7 @@ from millstream import types as t
 from millstream.catalog.model import Source
 from millstream.columns import arrow
 from millstream.columns.arrow import is_too_much
-from millstream.columns.batch import Batch, empty, is_null
+from millstream.columns.batch import Batch, concat, empty, is_null
 from millstream.columns.hash_index import first_occurrences
 from millstream.columns.keys import hash_rows
 from millstream.columns.segments import by_code
@@ -125,12 +125,17 @@ def pull(database: Database, query: ast.Query) -> Result:
 
 def _read(database: Database, view: View, root: nodes.Node, query: ast.Query) -> Batch:
     (read,) = nodes.sources_of(root)
-    rows = source_batch(database, view, read, _key_lookup(database, read, query))
     builder = Builder(0, 1, "JSON")
     stage = builder.build(_unmaterialised(root))
-    if len(rows) == 0:
-        return empty(root.schema)
-    return stage.run([rows], StepContext(clock=database.clock))
+    found: list[Batch] = []
+    count = 0
+    for rows in source_batches(database, view, read, _key_lookup(database, read, query)):
+        if len(rows):
+            found.append(stage.run([rows], StepContext(clock=database.clock)))
+            count += len(found[-1])
+        if query.limit is not None and count >= query.limit:
+            break
+    return concat(found) if found else empty(root.schema)
 
 
 def _unmaterialised(node: nodes.Node) -> nodes.Node:
@@ -145,15 +150,38 @@ def source_batch(
     database: Database, view: View, read: nodes.ReadSource, keys: list[pa.Array] | None
 ) -> Batch:
     """The rows of a stream or table in a snapshot, or those of some keys of a table."""
+    found = list(source_batches(database, view, read, keys))
+    return concat(found) if found else empty(read.schema)
+
+
+def source_batches(
+    database: Database, view: View, read: nodes.ReadSource, keys: list[pa.Array] | None
+) -> Iterator[Batch]:
+    """As `source_batch`; those of a stream part by part, since together they may be more than an
+    array holds."""
     source = read.source
     query = database.table_of(source, view) if source.is_table else None
     if query is not None:
         try:
             rows = query.rows(keys)
         except LookupError:
-            return _from_topic(database, view, read)
-        return _named(rows, source, read) if len(rows) else empty(read.schema)
-    return _from_topic(database, view, read)
+            rows = None
+        if rows is not None:
+            yield _named(rows, source, read) if len(rows) else empty(read.schema)
+            return
+    reader = SourceReader(source, frozenset(read.columns), strict_time=False)
+    parts = (reader.read(records) for records in joined_runs(view.read(source.topic_id, 0)))
+    if source.is_table:
+        found = list(parts)
+        if found:
+            yield _last_rows(_batch(read, concat_rows(found)))
+        return
+    for part in parts:
+        yield _batch(read, part)
+
+
+def _batch(read: nodes.ReadSource, rows: SourceRows) -> Batch:
+    return rows.batch(read.columns, read.schema, np.arange(len(rows)))
 
 
 def _named(rows: Batch, source: Source, read: nodes.ReadSource) -> Batch:
@@ -173,20 +201,6 @@ def _named(rows: Batch, source: Source, read: nodes.ReadSource) -> Batch:
         headers=None,
     )
     return shown.batch(read.columns, read.schema, np.arange(len(rows)))
-
-
-def _from_topic(database: Database, view: View, read: nodes.ReadSource) -> Batch:
-    """All records of the topic; for a table the last row of each key."""
-    source = read.source
-    reader = SourceReader(source, frozenset(read.columns), strict_time=False)
-    parts = [reader.read(records) for records in joined_runs(view.read(source.topic_id, 0))]
-    if not parts:
-        return empty(read.schema)
-    rows = concat_rows(parts)
-    batch = rows.batch(read.columns, read.schema, np.arange(len(rows)))
-    if not source.is_table:
-        return batch
-    return _last_rows(batch)
 
 
 def _last_rows(batch: Batch) -> Batch:
