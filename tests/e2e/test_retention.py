@@ -10,7 +10,7 @@ import pytest
 
 from millstream.clock import FixedClock
 from millstream.database import Database
-from millstream.database.retention import Retention
+from millstream.database.retention import COMMITS_BETWEEN, Retention
 from millstream.errors import SemanticError
 from tests.properties.engine_runs import Row, append, check_healthy, dump
 from tests.properties.program_records import Record
@@ -152,7 +152,7 @@ def test_what_a_query_has_not_read_stays(db: Database) -> None:
     check_healthy(db)
     assert db.sql("SELECT n FROM q").rows() == [(6,)]
     assert times_of(db, "LATE") == [2, 3, 100_000, 200_000]
-    assert Retention(db).enforce() == 3
+    assert times_of(db) == [200_000], "the loop has looked"
     db.execute("PAUSE CSAS_LATE_1;")
     feed(db, [300_000, 400_000])
     assert Retention(db).enforce() == 1
@@ -307,3 +307,48 @@ def test_a_policy_may_be_asked_for(db: Database) -> None:
 
 
 # --- in the loop ---------------------------------------------------------------------------------
+
+
+def test_the_loop_looks_now_and_then(db: Database) -> None:
+    """After some commits; also where it is stepped from outside and never comes to rest."""
+    for at in range(0, 100 * (COMMITS_BETWEEN + 2), 100):
+        db.insert("s", [{"k": "x", "a": 1, "rowtime": at}])
+        db.step()
+    assert 11 <= len(kept(db)) < 20
+    assert times_of(db)[-1] == 100 * (COMMITS_BETWEEN + 1)
+
+
+def test_the_loop_looks_before_it_rests(db: Database) -> None:
+    db.insert("s", [{"k": "x", "a": 1, "rowtime": at} for at in (0, 1000, 5000)])
+    db.run(until_idle=True)
+    assert times_of(db) == [5000]
+
+
+def test_a_kill_between_commits_loses_nothing_else(tmp_path: Path) -> None:
+    """What is trimmed stays so; where the commit of the trim fails, nothing is."""
+    path = str(tmp_path / "trim.db")
+    database = open_database(path)
+    feed(database, [0, 1, 2, 5000])
+    begin = database.store.begin
+
+    def failing() -> object:
+        commit = begin()
+
+        def fail() -> None:
+            raise OSError("no room")
+
+        commit.commit = fail  # type: ignore[method-assign]
+        return commit
+
+    database.store.begin = failing  # type: ignore[method-assign, assignment]
+    with pytest.raises(OSError, match="no room"):
+        Retention(database).enforce()
+    database.store.begin = begin  # type: ignore[method-assign]
+    assert len(kept(database)) == 4
+    database.close()
+    database = open_database(path)
+    assert len(kept(database)) == 4
+    database.run(until_idle=True)
+    database.close()
+    with open_database(path) as database:
+        assert times_of(database) == [5000]

@@ -21,6 +21,7 @@ from millstream.database.loop import EngineLoop
 from millstream.database.metrics import Metrics, RateMeter, measure
 from millstream.database.outcome import Outcome
 from millstream.database.properties import SUBSTITUTION, checked
+from millstream.database.retention import Retention
 from millstream.database.topics import check_topic
 from millstream.engine.engine import DEFAULT_MAX_ROWS, Engine
 from millstream.engine.query import Query
@@ -76,6 +77,7 @@ class Database:
             wake=self.engine.announce,
         )
         self.engine.listeners.append(self.connectors.notify)
+        self.retention = Retention(self)
         self._loop = EngineLoop(self)
         self.inbox = Inbox(self, self._loop.ring)
         self._closed = False

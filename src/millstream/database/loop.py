@@ -69,6 +69,7 @@ class EngineLoop:
                 raise
             inserts.committed()
             database.connectors.save_states()
+        database.retention.after_step(moved)
         return moved
 
     def run(self, for_ms: int | None, until_idle: bool) -> None:
@@ -82,6 +83,7 @@ class EngineLoop:
                     return
                 if not moved:
                     if until_idle and self._database.idle():
+                        self._database.retention.enforce()
                         return
                     self._wait(end)
 
