@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST_OPTIONS := -rs $(if $(CI),-q --no-header --tb=short -p no:cacheprovider,)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test check bench soak format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,8 +26,15 @@ check: $(INSTALLED) ## ruff, formatting, types (mypy --strict) and the direction
 	$(BIN)/mypy src tests benchmarks
 	$(BIN)/lint-imports --no-logo
 
+crash: $(INSTALLED) ## kill, damage and starve databases, hundreds of times (half an hour)
+	MILLSTREAM_KILLS=240 MILLSTREAM_FLIPS=6000 \
+		$(BIN)/pytest $(PYTEST_OPTIONS) -s --timeout 3600 tests/crash $(PYTEST_ARGS)
+
 bench: $(INSTALLED) ## measure speed, memory and latency, the recipe beside DuckDB's one-shot batch
 	$(BIN)/python -m benchmarks --json build/bench.json $(BENCH_ARGS)
+
+soak: $(INSTALLED) ## run the recipe over 50,000,000 clicks of a week (an hour, 15 GB of disk)
+	$(BIN)/python -m benchmarks.soak --json build/soak.json $(SOAK_ARGS)
 
 format: $(INSTALLED) ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
