@@ -11,27 +11,19 @@ are compared row by row; the file's bytes are told by what they keep.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import shutil
-import sqlite3
 from pathlib import Path
 
 from benchmarks import report, tables
 from benchmarks.children import Figures, run_child
 from benchmarks.clicks import generate_rare
+from benchmarks.kept import kept_in
 from benchmarks.prepare import database_with_clicks, lines_with_clicks
 from millstream.engine.engine import DEFAULT_MAX_ROWS
 
 # Two minutes less than a day, so that the first windows have not left the retention at the end.
 _SPAN_MS = 24 * 3_600_000 - 120_000
 _DISORDER_MS = 5_000
-_MB = 1 << 20
-_KEPT = (
-    "SELECT 'topic ' || t.name, sum(r.count), sum(length(r.body) + length(r.head))"
-    " FROM run r JOIN topic t ON t.id = r.topic GROUP BY t.id",
-    "SELECT 'state of query ' || s.query || ', ' || s.step, sum(p.count), sum(length(p.body))"
-    " FROM part p JOIN store s ON s.id = p.store GROUP BY s.id",
-)
 
 
 def main() -> None:
@@ -71,7 +63,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> tuple[Figures, str]:
         if run == 0:
             counts = tables.compare(folder / "millstream", folder / "duckdb", names)
             print(f"rows equal to DuckDB's: {counts}")
-            kept = _kept(work, options.clicks)
+            kept = kept_in(work).table(options.clicks)
         for left in folder.glob("work.db*"):
             left.unlink()
     return _figures(options.clicks, ours[1:], theirs[1:]), (
@@ -109,26 +101,6 @@ def _table(clicks: int, ours: list[Figures], theirs: list[Figures]) -> str:
         )
     heads = ["", "events/s", "ratio", "CPU s", "peak RSS, MB", "growth over 2nd half, MB"]
     return report.table(heads, rows)
-
-
-def _kept(path: Path, clicks: int) -> str:
-    """The file's bytes by topic and by state store, with records or rows and bytes for each."""
-    kept: list[tuple[str, int, int]] = []
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as con:
-        for statement in _KEPT:
-            kept += con.execute(statement).fetchall()
-    size = path.stat().st_size
-    shown: list[list[object]] = [
-        [what, count, held / _MB, held / max(count, 1), held / clicks]
-        for what, count, held in sorted(kept, key=lambda row: -row[2])
-    ]
-    told = sum(held for _, _, held in kept)
-    shown.append(
-        ["pages, indexes, free space", "", (size - told) / _MB, "", (size - told) / clicks]
-    )
-    shown.append(["the file", "", size / _MB, "", size / clicks])
-    heads = ["kept in the file", "records or rows", "MB", "bytes each", "bytes per click"]
-    return report.table(heads, shown)
 
 
 if __name__ == "__main__":

@@ -213,6 +213,11 @@ class WindowedState:
             columns = [p.column(FIRST_EXTRA + extra) for p in self._parts(number, views)]
         return max((int(c.to_numpy().max(initial=-1)) for c in columns), default=-1)
 
+    def census(self) -> tuple[int, int, int]:
+        """How many segments are in memory, how many are not, and the rows of the former."""
+        rows = sum(map(len, self._segments.values()))
+        return len(self._segments), len(self._packed) + len(self._away), rows
+
     # --- keys ---------------------------------------------------------------------------------
 
     def holders(self, count: int) -> np.ndarray | None:
