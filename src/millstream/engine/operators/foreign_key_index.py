@@ -53,6 +53,12 @@ class ForeignKeyIndex:
         pairs = self._still(distinct(np.concatenate(found)))
         return pairs >> _SLOT_BITS, pairs & _SLOT_MASK
 
+    def used(self, count: int) -> np.ndarray:
+        """A mask over that many key numbers: which of them some slot has."""
+        held = np.zeros(count, bool)
+        held[self._key[self._key != NO_KEY]] = True
+        return held
+
     # --- inside -------------------------------------------------------------------------------
 
     def _still(self, pairs: np.ndarray) -> np.ndarray:

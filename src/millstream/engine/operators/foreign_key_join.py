@@ -20,7 +20,9 @@ from millstream.engine.operators.table_table_rows import Rows, places, pooled, r
 from millstream.plan import nodes
 from millstream.serde.base import Encoder
 from millstream.sql.ast import JoinKind
-from millstream.store.interfaces import View
+from millstream.store.interfaces import Commit, View
+
+_FEWEST_SWEPT = 65_536
 
 
 class ForeignKeyJoinOperator(Stateless):
@@ -56,6 +58,7 @@ class ForeignKeyJoinOperator(Stateless):
         self._key_encoder = key_encoder
         self._numbers = KeyIndex([c.type for c in right.schema.key])
         self._index = ForeignKeyIndex()
+        self._swept = 0
 
     def step(self, left: Batch, right: Batch, context: StepContext) -> Batch:
         """The changes that the changes of both sides cause. Both states have them already."""
@@ -83,6 +86,15 @@ class ForeignKeyJoinOperator(Stateless):
         ]
         at = places(left, right, trigger[sort])
         return self._result(at, left_rows, right_rows, *seen)
+
+    def write(self, commit: Commit) -> None:
+        """Nothing is written; keys that no left row names any more are forgotten, once the number
+        of all has doubled."""
+        if self._numbers.used > max(2 * self._swept, _FEWEST_SWEPT):
+            numbers = np.arange(len(self._numbers))
+            unused = self._numbers.holds(numbers) & ~self._index.used(len(numbers))
+            self._numbers.release(numbers[unused])
+            self._swept = self._numbers.used
 
     def load(self, view: View) -> None:
         """Index the left rows, which have been read."""

@@ -20,6 +20,7 @@ from millstream.types import BIGINT, Schema
 _ROWTIME = "$rowtime"
 _SLOT = "$slot"
 _LIVE = "$live"
+_FEWEST_SWEPT = 65_536
 
 
 class TableState:
@@ -133,7 +134,20 @@ class TableState:
             return
         changed = distinct(np.concatenate(self._dirty))
         self._dirty.clear()
-        self._ring.write(commit, changed, len(self._keys), self._encode)
+        self._sweep()
+        self._ring.write(commit, changed, len(self._keys), self._encode, self._kept)
+
+    def _sweep(self) -> None:
+        """Forget the keys of rows that are gone, once they are the larger part."""
+        used = self._keys.used
+        if used >= _FEWEST_SWEPT and 2 * len(self._rows) < used:
+            slots = np.arange(len(self._keys))
+            self._keys.release(slots[self._keys.holds(slots) & ~self._rows.has(slots)])
+
+    def _kept(self, low: int, high: int) -> np.ndarray:
+        """The slots of a range that have a key."""
+        slots = np.arange(low, high)
+        return slots[self._keys.holds(slots)]
 
     def _encode(self, slots: np.ndarray) -> pa.RecordBatch:
         values, absent = self._rows.get(slots)
@@ -146,7 +160,7 @@ class TableState:
         return pa.RecordBatch.from_pydict(columns)
 
     def load(self, view: View) -> None:
-        """Read what the last commit left. Keys are restored in slot order, then their rows."""
+        """Read what the last commit left; keys of rows that are gone are forgotten."""
         parts = []
         for part in view.state(self.store):
             parts.append(part.rows)
@@ -155,16 +169,15 @@ class TableState:
             return
         slots = np.concatenate([p.column(_SLOT).to_numpy() for p in parts])
         segments = by_code(slots)
-        first = pa.array(segments.order[segments.starts])
         last = segments.order[segments.ends]
-        keys = [
-            arrow.concat([p.column(f"k{n}") for p in parts]).take(first)
-            for n in range(self._key_count)
-        ]
-        self._keys.restore(keys)
         live = arrow.concat([p.column(_LIVE) for p in parts]).to_numpy(zero_copy_only=False)
         kept = last[live[last]]
         index = pa.array(kept)
+        keys = [
+            arrow.concat([p.column(f"k{n}") for p in parts]).take(index)
+            for n in range(self._key_count)
+        ]
+        self._keys.restore(keys, slots[kept])
         names = [f"v{n}" for n in range(len(self.schema.value))] + [_ROWTIME]
         values = [arrow.concat([p.column(n) for p in parts]).take(index) for n in names]
         self._rows.put(slots[kept], values)

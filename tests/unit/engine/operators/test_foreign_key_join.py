@@ -16,6 +16,7 @@ from millstream.catalog.model import Source
 from millstream.columns import arrow
 from millstream.columns.batch import Batch
 from millstream.columns.segments import coalesce
+from millstream.engine.operators import foreign_key_join, table_state
 from millstream.engine.operators.base import Emission, StepContext
 from millstream.engine.operators.foreign_key_index import ForeignKeyIndex, ranges
 from millstream.engine.operators.foreign_key_join import (
@@ -55,6 +56,12 @@ RIGHT_EVENT = st.tuples(
 )
 EVENTS = st.lists(st.one_of(LEFT_EVENT, RIGHT_EVENT), max_size=40)
 CUTS = st.lists(st.integers(0, 40), max_size=6)
+
+
+@pytest.fixture(autouse=True)
+def keys_are_soon_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_state, "_FEWEST_SWEPT", 3)
+    monkeypatch.setattr(foreign_key_join, "_FEWEST_SWEPT", 2)
 
 
 def _read(name: str, schema: t.Schema) -> nodes.ReadSource:
@@ -337,3 +344,18 @@ def test_the_index_forgets_what_a_row_pointed_to(slots: int) -> None:
 
 def test_ranges() -> None:
     assert ranges(np.array([3, 9, 5]), np.array([5, 9, 6])).tolist() == [3, 4, 5]
+
+
+def test_foreign_keys_that_no_row_names_any_more_are_forgotten() -> None:
+    join, store = Join(JoinKind.INNER), FakeStore()
+    for place in range(200):
+        records = [
+            ("left", Record(3 * place, (place % 4,), (f"f{place}", place, 0))),
+            ("right", Record(3 * place + 1, (f"f{place}",), ("b", 0))),
+            ("right", Record(3 * place + 2, (f"f{place - 9}",), None)),
+        ]
+        found = changes_of(join.step(records))
+        assert [c[2] is None for c in found if c[0] == 3 * place + 1] == [False]
+        join.write(store)
+    assert len(join.operator._numbers) < 30
+    assert len(join.right._keys) < 40

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from millstream import types as t
 from millstream.columns import arrow
+from millstream.engine.operators import table_state
 from millstream.engine.operators.base import StepContext
 from millstream.engine.operators.table_state import TableState
 from millstream.engine.state import ring
@@ -33,6 +34,11 @@ RECORDS = st.lists(
     max_size=40,
 ).map(lambda rows: [Record(i, (k,), v, time) for i, (k, v, time) in enumerate(rows)])
 CUTS = st.lists(st.integers(0, 40), max_size=6)
+
+
+@pytest.fixture(autouse=True)
+def keys_are_soon_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_state, "_FEWEST_SWEPT", 3)
 
 
 def state(schema: t.Schema = SCHEMA) -> TableState:
@@ -156,3 +162,25 @@ def test_slots_without_a_row_give_nulls() -> None:
     columns, absent = table.get(slots)
     assert absent.tolist() == [True]
     assert [c.null_count for c in (*columns, *table.keys_at(slots))] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_keys_of_rows_that_are_gone_are_forgotten(
+    restarts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ring, "_FEWEST_ROWS", 16)
+    store, table = FakeStore(), state()
+    for place in range(300):
+        records = [
+            Record(2 * place, (f"k{place}",), (place, [])),
+            Record(2 * place + 1, (f"k{place - 5}",), None),
+        ]
+        batch = table.step(batch_of(SCHEMA, records), StepContext())
+        assert [c[3] is None for c in changes_of(batch)] == [True, place < 5]
+        table.write(store)  # type: ignore[arg-type]
+        if restarts and place % 7 == 0:
+            table = restarted(store)
+    assert sorted(r[1] for r in rows_of(table.rows())) == [295, 296, 297, 298, 299]
+    assert len(table._keys) < 30
+    assert sum(p.rows.num_rows for p in store.parts[STORE]) < 200
+    assert sorted(rows_of(restarted(store).rows())) == sorted(rows_of(table.rows()))
