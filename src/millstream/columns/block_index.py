@@ -8,6 +8,8 @@ from millstream.columns.hash_index import HashIndex
 
 _BITS = 3
 _LAST = (1 << _BITS) - 1
+_FEW = 24
+"""So many codes are looked up one after the other."""
 
 
 class BlockIndex:
@@ -31,6 +33,8 @@ class BlockIndex:
         """The slot of each code, -1 where it is unknown."""
         if len(code) == 0 or self._count == 0:
             return np.full(len(code), -1, np.int64)
+        if len(code) <= _FEW:
+            return self._find_few(code.tolist())
         blocks, lengths = _runs(code)
         slots = self._slots[_places(self._blocks.find(blocks), lengths, code)]
         return np.asarray(slots, np.int64)
@@ -39,6 +43,8 @@ class BlockIndex:
         """The slot of each code, all of which differ; unknown ones get the next slots in order."""
         if len(code) == 0:
             return np.empty(0, np.int64)
+        if len(code) <= _FEW:
+            return self._insert_few(code.tolist())
         blocks, lengths = _runs(code)
         if (blocks[1:] > blocks[:-1]).all():
             numbers = self._blocks.find_or_insert_distinct(blocks)
@@ -54,6 +60,31 @@ class BlockIndex:
             slots[missing] = given
             self._slots[place[missing]] = given
         return slots
+
+    def _find_few(self, codes: list[int]) -> np.ndarray:
+        slot_at, find = self._slots.item, self._blocks.find_one
+        found, block, start = [], -1, 0
+        for code in codes:
+            if code >> _BITS != block:
+                block = code >> _BITS
+                start = find((block,)) << _BITS
+            found.append(slot_at(start + (code & _LAST)))
+        return np.array(found, np.int64)
+
+    def _insert_few(self, codes: list[int]) -> np.ndarray:
+        found, block, start = [], -1, 0
+        for code in codes:
+            if code >> _BITS != block:
+                block = code >> _BITS
+                start = self._blocks.insert_one((block,)) << _BITS
+                self._reserve((len(self._blocks) + 1) << _BITS)
+            place = start + (code & _LAST)
+            slot = self._slots.item(place)
+            if slot < 0:
+                slot = self._slots[place] = self._count
+                self._count += 1
+            found.append(slot)
+        return np.array(found, np.int64)
 
     def _reserve(self, count: int) -> None:
         if count > len(self._slots):

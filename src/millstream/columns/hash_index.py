@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from millstream.columns.hash_table import SMALLEST, HashTable, key_code, mix64
+from millstream.columns.hash_table import SMALLEST, HashTable, code_of_one, key_code, mix64
 from millstream.columns.sorting import neighbour_sort
 
 _MOVED, _FEWEST_MOVED = 8, 1024
@@ -18,6 +18,8 @@ _MOVED, _FEWEST_MOVED = 8, 1024
 new table is full, too, none is left."""
 _MOVED_AT_ONCE = 16_384
 """A table of so few cells is moved at once."""
+_FEW = 6
+"""So many keys are looked up one after the other: each costs less than a call of NumPy or two."""
 
 
 class HashIndex:
@@ -48,7 +50,26 @@ class HashIndex:
 
     def find(self, *keys: np.ndarray) -> np.ndarray:
         """The slot of each key, -1 where it is unknown."""
+        if len(keys[0]) <= _FEW:
+            found = [self.find_one(key) for key in _rows(keys)]
+            return np.array(found, np.int64)
         return self._find(keys)[0]
+
+    def find_one(self, key: Sequence[int]) -> int:
+        """The slot of a key of one or two numbers, -1 where it is unknown."""
+        return self._find_one(key)[0]
+
+    def insert_one(self, key: Sequence[int]) -> int:
+        """The slot of a key of one or two numbers; an unknown one gets the next slot."""
+        self._go_on(1)
+        slot, place, code = self._find_one(key)
+        if slot < 0:
+            slot = self._next()
+            if self._has_no_room(1):
+                self._grow(1)
+                place = self._table.find_one(key, code)[1]
+            self._table.put_one(key, slot, place)
+        return slot
 
     def find_or_insert(self, *keys: np.ndarray) -> np.ndarray:
         """The slot of each key; unknown keys get the next slots, in order of first occurrence."""
@@ -56,6 +77,8 @@ class HashIndex:
 
     def find_or_insert_distinct(self, *keys: np.ndarray) -> np.ndarray:
         """As `find_or_insert`, for keys that are known to differ from each other."""
+        if len(keys[0]) <= _FEW:
+            return np.array([self.insert_one(key) for key in _rows(keys)], np.int64)
         self._go_on(len(keys[0]))
         slots, place = self._find(keys)
         missing = (slots < 0).nonzero()[0]
@@ -69,6 +92,8 @@ class HashIndex:
 
     def insert(self, *keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The slot of each key, and the rows at which unknown keys, now given one, came first."""
+        if len(keys[0]) <= _FEW:
+            return self._insert_few(_rows(keys))
         self._go_on(len(keys[0]))
         slots, place = self._find(keys)
         missing = (slots < 0).nonzero()[0]
@@ -134,11 +159,38 @@ class HashIndex:
                 slots[missing] = self._outgrown.find([k[missing] for k in keys])[0]
         return slots, place
 
+    def _find_one(self, key: Sequence[int]) -> tuple[int, int, int]:
+        """As `_find`, of one key; with its code."""
+        code = code_of_one(key)
+        slot, place = self._table.find_one(key, code)
+        if slot < 0 and self._outgrown is not None:
+            slot = self._outgrown.find_one(key, code)[0]
+        return slot, place, code
+
+    def _insert_few(self, keys: list[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
+        slots, fresh = [], []
+        for row, key in enumerate(keys):
+            used = self.used
+            slots.append(self.insert_one(key))
+            if self.used > used:
+                fresh.append(row)
+        return np.array(slots, np.int64), np.array(fresh, np.int64)
+
+    def _next(self) -> int:
+        """As `allocate`, of one slot."""
+        if len(self._free):
+            return int(self.allocate(1)[0])
+        self._count += 1
+        return self._count - 1
+
+    def _has_no_room(self, count: int) -> bool:
+        left = 0 if self._outgrown is None else self._outgrown.taken
+        return self._table.room() < count + left
+
     def _insert_distinct(
         self, keys: Sequence[np.ndarray], slots: np.ndarray, place: np.ndarray
     ) -> None:
-        left = 0 if self._outgrown is None else self._outgrown.taken
-        if self._table.room() < len(slots) + left:
+        if self._has_no_room(len(slots)):
             self._grow(len(slots))
             place = self._table.home(keys)
         self._table.put(keys, slots, place)
@@ -169,6 +221,10 @@ class HashIndex:
             self._table.put(keys, slots, self._table.home(keys))
         if self._moved >= len(old):
             self._outgrown = None
+
+
+def _rows(keys: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
+    return list(zip(*[k.tolist() for k in keys], strict=True))
 
 
 def first_occurrences(keys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,9 @@ _SHIFT_1, _SHIFT_2, _SHIFT_3 = np.uint64(30), np.uint64(27), np.uint64(31)
 _FACTOR_1, _FACTOR_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
+_BITS, _INT_FACTOR_1, _INT_FACTOR_2 = (1 << 64) - 1, int(_FACTOR_1), int(_FACTOR_2)
+_INT_GOLDEN = int(_GOLDEN)
+
 Keys = Sequence[np.ndarray]
 """One or two int64 columns, a key per row."""
 
@@ -38,6 +41,21 @@ def key_code(keys: Keys) -> np.ndarray:
     code = mix64(keys[0].astype(np.int64, copy=False).view(np.uint64))
     for key in keys[1:]:
         code = mix64((code * _GOLDEN) ^ key.astype(np.int64, copy=False).view(np.uint64))
+    return code
+
+
+def mix64_of_one(value: int) -> int:
+    """As `mix64`, of one number from 0 to 2**64 - 1."""
+    x = ((value ^ (value >> 30)) * _INT_FACTOR_1) & _BITS
+    x = ((x ^ (x >> 27)) * _INT_FACTOR_2) & _BITS
+    return x ^ (x >> 31)
+
+
+def code_of_one(key: Sequence[int]) -> int:
+    """As `key_code`, of one key."""
+    code = mix64_of_one(key[0] & _BITS)
+    for part in key[1:]:
+        code = mix64_of_one(((code * _INT_GOLDEN) & _BITS) ^ (part & _BITS))
     return code
 
 
@@ -97,6 +115,31 @@ class HashTable:
             place = (place[rest] + 1) & self._mask
             keys, values = [k[rest] for k in keys], values[rest]
             rest = self._claim(keys, values, place)
+
+    def find_one(self, key: Sequence[int], code: int) -> tuple[int, int]:
+        """As `find`, of one key with the given code, without any array."""
+        mask, cell, stored = self._mask, self._cells.item, self._keys
+        place = code & mask
+        while True:
+            at = cell(place)
+            if at == _EMPTY:
+                return -1, place
+            if (
+                at > 0
+                and stored[0].item(place) == key[0]
+                and (len(key) == 1 or stored[1].item(place) == key[1])
+            ):
+                return at - 1, place
+            place = (place + 1) & mask
+
+    def put_one(self, key: Sequence[int], slot: int, place: int) -> None:
+        """As `put`, of one key."""
+        while self._cells.item(place) != _EMPTY:
+            place = (place + 1) & self._mask
+        self._cells[place] = slot + 1
+        for stored, part in zip(self._keys, key, strict=True):
+            stored[place] = part
+        self.taken += 1
 
     def forget(self, gone: np.ndarray) -> None:
         """Take out the keys of slots for which a mask is true."""

@@ -90,3 +90,21 @@ def test_first_occurrences_are_in_row_order() -> None:
     first, inverse = first_occurrences([np.array([7, 3, 7, 1, 3])])
     assert first.tolist() == [0, 1, 3]
     assert inverse.tolist() == [0, 1, 0, 2, 1]
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_one_key_finds_what_many_find(width: int) -> None:
+    rng = np.random.default_rng(width)
+    one, many = HashIndex(width), HashIndex(width)
+    for _ in range(300):
+        keys = [rng.integers(-(2**63), 2**63, 20) // 10**17 for _ in range(width)]
+        fresh = []
+        for row, key in enumerate(zip(*[k.tolist() for k in keys], strict=True)):
+            known = one.find_one(key)
+            slots, first = one.insert(*[np.array([part]) for part in key])
+            assert known in (-1, slots[0])
+            fresh += [row] * len(first)
+            assert (known < 0) == bool(len(first))
+        slots, first = many.insert(*keys)
+        assert one.find(*keys).tolist() == slots.tolist()
+        assert fresh == first.tolist()

@@ -13,7 +13,12 @@ from millstream.engine.operators.aggregate_calls import (
     take_states,
     take_values,
 )
-from millstream.engine.operators.aggregate_output import empty_changes, row_by_row, table_rows
+from millstream.engine.operators.aggregate_output import (
+    empty_changes,
+    picked,
+    row_by_row,
+    table_rows,
+)
 from millstream.engine.operators.base import Emission, StepContext
 from millstream.engine.operators.windows import AggregateSpec
 from millstream.engine.state.keyed import KeyedState
@@ -72,7 +77,7 @@ class UnwindowedAggregation:
                 old, absent = take_states(old, back), absent[back]
         self.state.scatter(slots, Rows(states, rowtime, np.ones(len(slots), bool), []))
         if trigger is not None:
-            keys = [k.take(pa.array(trigger)) for k in keys]
+            keys = picked(keys, trigger)
         return batch.derive(
             trigger,
             self.spec.output,

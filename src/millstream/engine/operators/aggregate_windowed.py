@@ -20,6 +20,7 @@ from millstream.engine.operators.aggregate_calls import (
 from millstream.engine.operators.aggregate_output import (
     empty_changes,
     per_partition,
+    picked,
     row_by_row,
     table_rows,
 )
@@ -355,12 +356,11 @@ class WindowedAggregation:
     def _changes(
         self, batch: Batch, trigger: np.ndarray, number: np.ndarray, results: Results
     ) -> Batch:
-        index = pa.array(trigger)
         start = number * self.window.advance_ms
         return batch.derive(
             trigger,
             self.spec.output,
-            [*(k.take(index) for k in batch.key_arrays), *self.calls.results(results.new)],
+            [*picked(batch.key_arrays, trigger), *self.calls.results(results.new)],
             rowtime=results.rowtime,
             window_start=start,
             window_end=start + self.window.size_ms,
