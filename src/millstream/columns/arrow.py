@@ -129,6 +129,26 @@ def take(array: pa.Array, rows: pa.Array) -> pa.Array:
     return _TAKE.call([array, rows])
 
 
+def pick(array: pa.Array, rows: np.ndarray) -> pa.Array:
+    """The values at the given rows, without a kernel where it is one row, or one value for all."""
+    if len(rows) == 1:
+        return array.slice(int(rows[0]), 1)
+    if len(array) == 1 and not pa.types.is_nested(array.type):
+        return pa.repeat(array[0], len(rows))
+    return take(array, pa.array(rows))
+
+
+def masked(array: pa.Array, null: np.ndarray) -> pa.Array:
+    """The array with nulls where the mask is true."""
+    if not null.any():
+        return array
+    if array.null_count or array.offset or pa.types.is_nested(array.type):
+        return take(array, pa.array(np.arange(len(array)), mask=null))
+    _, *values = array.buffers()
+    valid = pa.py_buffer(np.packbits(~null, bitorder="little"))
+    return pa.Array.from_buffers(array.type, len(array), [valid, *values])
+
+
 def concat(arrays: Sequence[pa.Array]) -> pa.Array:
     """One array of several of the same type."""
     return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)

@@ -61,10 +61,9 @@ class Batch:
 
     def take(self, rows: np.ndarray) -> Batch:
         """The rows at the given indices, in that order; an index may repeat."""
-        index = pa.array(rows)
         return Batch(
             self.schema,
-            [arrow.take(a, index) for a in self.arrays],
+            _take(self.arrays, rows),
             self.rowtime[rows],
             self.order[rows],
             self.seq[rows],
@@ -74,8 +73,8 @@ class Batch:
             _pick(self.value_null, rows),
             _pick(self.window_start, rows),
             _pick(self.window_end, rows),
-            None if self.headers is None else self.headers.take(index),
-            None if self.old is None else [arrow.take(a, index) for a in self.old],
+            None if self.headers is None else arrow.pick(self.headers, rows),
+            None if self.old is None else _take(self.old, rows),
             _pick(self.old_null, rows),
         )
 
@@ -208,7 +207,7 @@ class Batch:
             order, seq, offset = self.order[trigger], self.seq[trigger], self.offset[trigger]
             rowtime = self.rowtime[trigger] if rowtime is None else rowtime
             partition = self.partition[trigger] if partition is None else partition
-            headers = None if self.headers is None else self.headers.take(pa.array(trigger))
+            headers = None if self.headers is None else arrow.pick(self.headers, trigger)
         return Batch(
             schema,
             arrays,
@@ -272,6 +271,13 @@ def concat(batches: Sequence[Batch]) -> Batch:
         if first.old is None
         else _join_masks([(b.old_null, len(b)) for b in batches]),
     )
+
+
+def _take(arrays: list[pa.Array], rows: np.ndarray) -> list[pa.Array]:
+    if len(rows) == 1:
+        return [arrow.pick(a, rows) for a in arrays]
+    index = pa.array(rows)
+    return [arrow.take(a, index) for a in arrays]
 
 
 def _pick(array: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:

@@ -6,7 +6,7 @@ import pytest
 
 from millstream import types as t
 from millstream.columns import arrow
-from millstream.columns.keys import KeyIndex
+from millstream.columns.keys import KeyIndex, hash_rows
 
 STRUCT = t.Struct((t.Field("A", t.INTEGER), t.Field("B", t.STRING)))
 
@@ -122,3 +122,19 @@ def test_many_texts_equal_a_dict(width: int, distinct: int) -> None:
         assert index.find(columns).tolist() == expected
     got = index.arrays(np.arange(len(known)))
     assert [_identity(list(r)) for r in zip(*[a.to_pylist() for a in got], strict=True)] == [*known]
+
+
+def test_few_rows_have_the_hashes_that_they_have_among_many() -> None:
+    texts = ["", "a", "12345678", "123456789", "é💥" * 9, "x" * 255, "y" * 300, None]
+    columns = [
+        pa.array(texts, pa.string()),
+        pa.array([None, *(None if v is None else v.encode() for v in texts[:-1])], pa.binary()),
+        pa.array([0, 1, -1, (1 << 31) - 1, -(1 << 31), None, 7, 8], pa.int32()),
+        pa.array([0, 1, -1, (1 << 63) - 1, -(1 << 63), None, 7, 8], pa.int64()),
+    ]
+    types = [t.STRING, t.BYTES, t.INTEGER, t.TIMESTAMP]
+    among_many = hash_rows([pa.concat_arrays([c] * 3) for c in columns], types)
+    for start, stop in ((0, 8), (0, 1), (3, 6), (7, 8)):
+        few = hash_rows([c.slice(start, stop - start) for c in columns], types)
+        for codes, wanted in zip(few, among_many, strict=True):
+            assert codes.tolist() == wanted[start:stop].tolist()

@@ -42,6 +42,8 @@ from millstream.engine.state.slots import Rows, joined_rows
 from millstream.functions.aggregates.kernels import States
 from millstream.store.interfaces import Commit, StoreId, View
 
+_FEW_ROWS = 64
+
 
 @dataclass(slots=True)
 class Arrived:
@@ -75,8 +77,7 @@ class SessionAggregation:
             return empty_changes(batch, self.spec.output, True)
         if context.row_wise and len(batch) > 1:
             return row_by_row(batch, context, self.step)
-        before = self._times_before(batch)
-        stream_time = self.times.observe(batch.rowtime, batch.partition)
+        stream_time, before = self._observe(batch)
         ids = self.keys.ids(batch.key_arrays, batch.partition)
         arrived = Arrived(batch, ids, stream_time, before)
         if self.spec.final:
@@ -85,19 +86,27 @@ class SessionAggregation:
         self.state.expire(self.times)
         if len(events) == 0:
             return empty_changes(batch, self.spec.output, True)
-        return self._changes(batch, events.in_order())
+        return session_changes(batch, events.in_order(), self.calls, self.spec)
 
-    def _times_before(self, batch: Batch) -> np.ndarray:
-        """Per row, its partition's stream time before the row: what the store has observed."""
-        result = np.empty(len(batch), np.int64)
-        for partition, rows in per_partition(batch.partition):
+    def _observe(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Stream time at each row, and before it, which is what the store has observed."""
+        parts = per_partition(batch.partition)
+        known = [self.times.get(partition) for partition, _ in parts]
+        stream_time = self.times.observe(batch.rowtime, batch.partition)
+        before = np.empty_like(stream_time)
+        for (_, rows), time in zip(parts, known, strict=True):
             mine = slice(None) if rows is None else rows
-            times = np.maximum.accumulate(batch.rowtime[mine])
-            known = self.times.get(partition)
-            result[mine] = np.maximum(np.concatenate([[known], times[:-1]]), known)
-        return result
+            shifted = np.empty_like(stream_time[mine])
+            shifted[0] = time
+            shifted[1:] = stream_time[mine][:-1]
+            before[mine] = shifted
+        return stream_time, before
 
     def _events(self, arrived: Arrived, context: StepContext, emission: Emission) -> Events:
+        if self._is_plain(arrived, context):
+            events = self._one_row_each(arrived, emission)
+            if events is not None:
+                return events
         segments = sg.by_code(arrived.ids)
         latest = self.state.latest.gather(arrived.ids[segments.order[segments.starts]])
         odd = self._odd_keys(arrived, segments, latest, context)
@@ -132,6 +141,58 @@ class SessionAggregation:
         if bad.any():
             odd |= np.logical_or.reduceat(bad, segments.starts)
         return np.asarray(odd)
+
+    # --- a few keys with a row each ---------------------------------------------------------------
+
+    def _is_plain(self, arrived: Arrived, context: StepContext) -> bool:
+        """Whether there are few rows, each of another key and at the front of time."""
+        ids = arrived.ids
+        return (
+            len(ids) <= _FEW_ROWS
+            and not context.row_wise
+            and self.calls.columnar
+            and len(set(ids.tolist())) == len(ids)
+            and bool((arrived.stream_time == arrived.batch.rowtime).all())
+        )
+
+    def _one_row_each(self, arrived: Arrived, emission: Emission) -> Events | None:
+        """As `_regular`, where each row is all that its key has; None where a key was farther."""
+        ids, times = arrived.ids, arrived.batch.rowtime
+        latest = self.state.latest.gather(ids)
+        end = latest.extra[LAST_END]
+        if (latest.live & (end > times)).any():
+            return None
+        goes_on = latest.live & (times - end <= self.window.size_ms)
+        goes_on &= end >= arrived.before - self.window.kept_ms
+        start = np.where(goes_on, latest.extra[START], times)
+        located = self.state.sessions.locate(ids, start)
+        stored = self.state.sessions.gather(located)
+        _reset(stored, ~goes_on, self.calls)
+        rows = np.arange(len(ids))
+        values = self.calls.prepare(arrived.batch)
+        states = self.calls.last(stored.states, values, Segments(rows, rows))
+        known = np.where(latest.live, latest.extra[START], -1)
+        before = np.where(goes_on, stored.extra[BEFORE], known)
+        self.state.put(located, start, times, before, states)
+        self.state.put_latest(ids, start, times)
+        same = goes_on & (end == times)
+        if emission is Emission.ALL:
+            same &= start == times
+        # A session that grew is gone first, then there is the longer one.
+        row = np.repeat(rows, 1 + (goes_on & ~same))
+        gone = np.zeros(len(row), bool)
+        gone[:-1] = row[1:] == row[:-1]
+        return Events(
+            row,
+            (~gone).astype(np.int64),
+            ids[row],
+            start[row],
+            np.where(gone, end[row], times[row]),
+            gone,
+            gone | same[row],
+            take_states(states, row),
+            take_states(stored.states, row),
+        )
 
     # --- keys in order ------------------------------------------------------------------------
 
@@ -306,10 +367,6 @@ class SessionAggregation:
             else [()] * len(batch)
             for columns in prepared
         ]
-
-    def _changes(self, batch: Batch, events: Events) -> Batch:
-        keys = self.keys.index.arrays(events.ids)
-        return session_changes(batch, events, keys, self.calls, self.spec)
 
     # --- final results ------------------------------------------------------------------------
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
+from millstream.columns import arrow
 from millstream.columns import segments as sg
 from millstream.columns.batch import Batch, mask_or_none
 from millstream.columns.hash_index import first_occurrences
@@ -53,7 +53,10 @@ class Events:
 
     def in_order(self) -> Events:
         """The events in the order in which they happened."""
-        return self.take(np.argsort(self.row * (int(self.turn.max(initial=0)) + 1) + self.turn))
+        place = self.row * (int(self.turn.max(initial=0)) + 1) + self.turn
+        if len(place) < 2 or (place[1:] >= place[:-1]).all():
+            return self
+        return self.take(np.argsort(place))
 
 
 def joined_events(parts: list[Events]) -> Events:
@@ -107,13 +110,12 @@ def valid_until(events: Events) -> np.ndarray:
 
 
 def session_changes(
-    batch: Batch, events: Events, keys: list[pa.Array], calls: AggregateCalls, spec: AggregateSpec
+    batch: Batch, events: Events, calls: AggregateCalls, spec: AggregateSpec
 ) -> Batch:
-    """The events as changes of the result table; a session's row time is its end."""
-    values = calls.results(events.new)
-    if events.gone.any():
-        place = pa.array(np.arange(len(events)), mask=events.gone)
-        values = [v.take(place) for v in values]
+    """The events as changes of the result table; a session's row time is its end, and its key that
+    of the row that caused the event."""
+    keys = [arrow.pick(k, events.row) for k in batch.key_arrays]
+    values = [arrow.masked(v, events.gone) for v in calls.results(events.new)]
     olds = calls.results(events.old)
     return batch.derive(
         events.row,
