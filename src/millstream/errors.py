@@ -112,3 +112,7 @@ class ExecutionError(MillstreamError):
 
 class StoreError(MillstreamError):
     """The database file cannot be opened, read or written."""
+
+
+class DamagedError(StoreError):
+    """What the database file holds is not what was written into it."""

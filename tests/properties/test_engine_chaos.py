@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millstream.database import Database
+from millstream.errors import StoreError
 from millstream.store.interfaces import Commit
 from tests.properties.engine_runs import Run, append, check_healthy, dump, outcome, parts
 from tests.properties.programs import Program, Traits, programs
@@ -18,8 +19,11 @@ ACTS = ("feed", "feed", "feed", "append", "make", "pause", "resume", "reload", "
 EVENTS = st.tuples(st.sampled_from(ACTS), st.integers(0, 99))
 
 
-class DiskError(OSError):
+class DiskError(StoreError):
     """A write that fails."""
+
+    def __init__(self) -> None:
+        super().__init__("the disk is gone")
 
 
 class World:

@@ -26,7 +26,13 @@ from millstream.database.topics import check_topic
 from millstream.engine.engine import DEFAULT_MAX_ROWS, Engine
 from millstream.engine.query import Query
 from millstream.engine.scheduler import LoggedNote
-from millstream.errors import ExecutionError, MillstreamError, SqlError, StoreError
+from millstream.errors import (
+    DamagedError,
+    ExecutionError,
+    MillstreamError,
+    SqlError,
+    StoreError,
+)
 from millstream.functions import default_registry
 from millstream.functions.registry import Registry
 from millstream.plan.nodes import QueryPlan
@@ -128,14 +134,15 @@ class Database:
 
     def _start(self, info: QueryInfo) -> None:
         """Run a query of the catalogue. One that cannot be planned here (a function of the user's
-        own may be missing) stands still until the database is opened again."""
+        own may be missing), or whose state is damaged, stands still until the database is opened
+        again."""
         try:
-            query = self.make_query(info)
+            self.engine.add(self.make_query(info))
         except MillstreamError as error:
+            if isinstance(error, StoreError) and not isinstance(error, DamagedError):
+                raise
             failed = replace(info, state="ERROR", error=trace_sentence(error))
             self.catalog.queries[info.id] = failed
-            return
-        self.engine.add(query)
 
     def _make_log(self) -> None:
         with self.store.view() as view:

@@ -155,7 +155,13 @@ class Engine:
                 return
             cause = ExecutionError("what one record becomes does not fit into memory")
         self.reload(without=failure.query.number)
-        self._on_failed(failure.query, cause)
+        try:
+            self._on_failed(failure.query, cause)
+        except BaseException:
+            # Nobody knows that it failed: it goes on, and is to fail again.
+            self.queries[failure.query.number] = failure.query
+            self._spoilt = True
+            raise
 
     def _step(self, feeds: list[Feed]) -> bool:
         began_s = perf_counter()
@@ -191,8 +197,7 @@ class Engine:
             if not moved and not fed:
                 self._progress = work.after
                 return False
-            for query in self._topology.order:
-                query.write(commit)
+            work.write_states()
             began_s = perf_counter()
             work.write_positions()
             if work.notes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from millstream.engine.run_cache import RunCache
 from millstream.engine.slicing import head
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
 from millstream.engine.topology import Topology
+from millstream.errors import DamagedError, StoreError
 from millstream.store.interfaces import Commit, Records, View
 from millstream.store.portion import MOST_BYTES, byte_size, portion
 
@@ -284,7 +286,7 @@ class Round:
             if topic is not None:
                 records = query.records(batch, notes, topic.partitions)
         except Exception as error:
-            raise QueryFailedError(query, error) from error
+            _blame(query, error)
         if notes:
             self._note(query, self._located(query, notes, taken))
         self.rows += sum([len(r) for r in rows.values()])
@@ -350,7 +352,16 @@ class Round:
             count, writer = len(piece), self.topology.query(int(piece.writer[0]))
             writer.meters.append.add(count, count, seconds * count / total)
 
-    # --- positions ---------------------------------------------------------------------------
+    # --- what a commit keeps -------------------------------------------------------------------
+
+    def write_states(self) -> None:
+        """Write what changed of all queries' state. What one of them cannot pack is its failure;
+        that the store cannot take it is nobody's."""
+        for query in self.topology.order:
+            try:
+                query.write(self.commit)
+            except Exception as error:
+                _blame(query, error)
 
     def write_positions(self) -> None:
         """Write what changed of all queries' positions and frontiers, and what was noted."""
@@ -369,6 +380,14 @@ def _most_rows(query: Query) -> int:
     """How many rows of a topic a query takes at once."""
     most = MOST_UPDATES if query.emission is Emission.ALL else MOST_EXPANDED
     return most // query.fan_out
+
+
+def _blame(query: Query, error: Exception) -> NoReturn:
+    """Raise an error as the query's failure, unless the store could not be read or written, which
+    may pass. That its state was damaged on the disk will not."""
+    if isinstance(error, StoreError) and not isinstance(error, DamagedError):
+        raise error
+    raise QueryFailedError(query, error) from error
 
 
 def load_progress(query: Query, view: View) -> Progress:

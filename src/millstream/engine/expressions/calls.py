@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from millstream import types as t
 from millstream.columns import arrow
+from millstream.columns.arrow import is_too_much
 from millstream.engine.expressions.base import (
     Frame,
     Node,
@@ -93,6 +94,8 @@ class Call(Node):
             return argument.row(scope)
         try:
             return argument.row(scope)
+        except MemoryError:
+            raise
         except Exception as error:
             if not is_quiet(error):
                 scope.report(failure_message(error))
@@ -135,6 +138,9 @@ class Call(Node):
             try:
                 return self._by_column(operands, failed, frame.length)
             except Exception as error:
+                # Fewer rows may fit; one that does not has failed.
+                if is_too_much(error) and frame.length > 1:
+                    raise
                 if self._row_form is None:
                     return self._all_failed(failure_message(error), frame)
         return self._by_row(operands, failed, frame)

@@ -57,6 +57,8 @@ class Cast(Node):
         try:
             value = self.operand_node.row(scope)
             return None if value is None else self._caster(value)
+        except MemoryError:
+            raise
         except Exception as error:
             if self.transparent:
                 raise

@@ -84,6 +84,8 @@ class _Constructor(Node):
         for part in self.parts:
             try:
                 values.append(part.row(scope))
+            except MemoryError:
+                raise
             except Exception as error:
                 if not is_quiet(error):
                     scope.report(failure_message(error))

@@ -113,6 +113,9 @@ def map_rows(
         try:
             output[index] = function(*values)
         except Exception as error:
+            # Fewer rows may fit; one that does not has failed.
+            if isinstance(error, MemoryError) and frame.length > 1:
+                raise
             if own is None:
                 own = np.zeros(frame.length, bool)
             own[index] = True

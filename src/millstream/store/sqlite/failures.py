@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from millstream.errors import StoreError
+from millstream.errors import DamagedError, StoreError
 
 # Primary result codes, https://www.sqlite.org/rescode.html
 _PERM, _BUSY, _LOCKED, _NOMEM, _READONLY = 3, 5, 6, 7, 8
@@ -21,9 +21,9 @@ def explain(error: BaseException, path: str) -> StoreError:
     return result
 
 
-def damaged(sentence: str) -> StoreError:
-    """The StoreError for contents of the file that are not as they were written."""
-    return StoreError(
+def damaged(sentence: str) -> DamagedError:
+    """The error for contents of the file that are not as they were written."""
+    return DamagedError(
         sentence,
         hint="The database file is damaged: `millstream check` tells what is intact. Restore it"
         " from a backup.",
