@@ -195,6 +195,7 @@ class Database(Protocol):
         variables: Mapping[str, str] | None = None,
         *,
         skip_existing: bool = False,
+        together: bool = False,
     ) -> Iterator[Outcome]: ...
 
     def execute(self, script: str) -> Sequence[Outcome]: ...

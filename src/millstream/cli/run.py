@@ -75,7 +75,7 @@ def execute_script(
     """Execute a script and tell what each statement did; what was told. An error names the file."""
     told = []
     try:
-        for outcome in db.execute_each(text, variables, skip_existing=True):
+        for outcome in db.execute_each(text, variables, skip_existing=True, together=True):
             told.append(outcome.message)
             if is_insert(outcome.statement):
                 settle(db)

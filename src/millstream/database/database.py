@@ -207,7 +207,9 @@ class Database:
         Statements before one that fails stay executed; the error tells line and column.
         `skip_existing`: a statement whose identical text made the existing object is skipped.
         """
-        return list(self.execute_each(script, variables, skip_existing=skip_existing))
+        return list(
+            self.execute_each(script, variables, skip_existing=skip_existing, together=True)
+        )
 
     def execute_each(
         self,
@@ -215,11 +217,28 @@ class Database:
         variables: Mapping[str, str] | None = None,
         *,
         skip_existing: bool = False,
+        together: bool = False,
     ) -> Iterator[Outcome]:
-        """As `execute`, giving each outcome when its statement is done."""
+        """As `execute`, giving each outcome when its statement is done.
+
+        `together`: rows of INSERTs that follow one another are written in one commit, and their
+        outcomes given when that is done.
+        """
+        from millstream.database.insert_run import InsertRun
+
         self.variables.update(variables or {})
-        for parsed in iter_script(script, self.variables, self._replaces_variables):
-            yield self.execute_statement(parsed, source=script, skip_existing=skip_existing)
+        inserts = InsertRun(self, script)
+        try:
+            for parsed in iter_script(script, self.variables, self._replaces_variables):
+                if together and isinstance(parsed.statement, ast.InsertValues):
+                    yield from inserts.add(parsed)
+                    continue
+                yield from inserts.write()
+                yield self.execute_statement(parsed, source=script, skip_existing=skip_existing)
+        except MillstreamError:
+            yield from inserts.write()
+            raise
+        yield from inserts.write()
 
     def _replaces_variables(self) -> bool:
         return self.properties.get(SUBSTITUTION, "true").strip().lower() == "true"
@@ -230,19 +249,24 @@ class Database:
         """Run one statement."""
         from millstream.database.statements import handle
 
-        self._check_open()
-        self.refresh()
         # An insert looks again whether its source is there when it is written.
         kept = isinstance(parsed.statement, ast.Select | ast.PrintTopic | ast.InsertValues)
+        # What a statement found in the catalogue must hold until it has changed it.
+        with self.statement(parsed, source), nullcontext() if kept else self._statements:
+            return handle(self, parsed, skip_existing=skip_existing)
+
+    @contextmanager
+    def statement(self, parsed: Parsed, script: str | None = None) -> Iterator[None]:
+        """While a statement is carried out: its errors tell where it stands."""
+        self._check_open()
+        self.refresh()
         try:
-            # What a statement found in the catalogue must hold until it has changed it.
-            with nullcontext() if kept else self._statements:
-                return handle(self, parsed, skip_existing=skip_existing)
+            yield
         except SqlError as error:
             if error.position is None:
                 error.position = parsed.position
             if error.source is None:
-                error.source = source if source is not None else parsed.written
+                error.source = script if script is not None else parsed.written
             raise
 
     # --- queries -----------------------------------------------------------------------------

@@ -151,6 +151,7 @@ class FakeDatabase:
         variables: Mapping[str, str] | None = None,
         *,
         skip_existing: bool = False,
+        together: bool = False,
     ) -> Iterator[FakeOutcome]:
         """Keep the script."""
         self.executed.append(script)

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 def handle(database: Database, statement: ast.InsertValues, parsed: Parsed) -> Outcome:
     """Write one record; columns that are not named are null, ROWTIME is the clock's."""
+    source, row, rowtime = row_of(database, statement)
+    append_rows(database, source, [row], [rowtime])
+    return Outcome(parsed.text, f"1 row written to {source.name}")
+
+
+def row_of(database: Database, statement: ast.InsertValues) -> tuple[Source, dict[str, Any], int]:
+    """The row that a statement means, where it goes, and its time; SemanticError where it cannot
+    be written."""
     source = database.catalog.sources.get(statement.target)
     if source is None:
         raise SemanticError(
@@ -41,8 +49,7 @@ def handle(database: Database, statement: ast.InsertValues, parsed: Parsed) -> O
             statement.position,
             hint=f"Give a value for {', '.join(c.name for c in source.schema.key)}.",
         )
-    append_rows(database, source, [row], [rowtime])
-    return Outcome(parsed.text, f"1 row written to {source.name}")
+    return source, row, rowtime
 
 
 def _check_target(source: Source, statement: ast.InsertValues) -> None:
