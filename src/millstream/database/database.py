@@ -160,9 +160,9 @@ class Database:
             return
         self._closed = True
         self._loop.stop()
-        self.connectors.stop_all(self.engine.lock)
-        self.engine.announce()
         self.engine.close()
+        self.connectors.stop_all(self.engine.lock.early)
+        self.engine.announce()
         self.store.close()
 
     @property

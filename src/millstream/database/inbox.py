@@ -60,16 +60,11 @@ class Together:
             self._inserts.append(self._queue.popleft())
         return self._inbox.append(commit, self._inserts) if self._inserts else 0
 
-    def committed(self) -> None:
-        """What was appended is durable."""
+    def over(self, error: BaseException | None) -> None:
+        """What was appended is durable; or, with an error, nothing was written: then each caller
+        tries on its own, and learns of its own error."""
         for insert in self._inserts:
-            insert.is_over = True
-            insert.woken.set()
-
-    def failed(self) -> None:
-        """Nothing was written: each caller tries on its own, and learns of its own error."""
-        for insert in self._inserts:
-            insert.is_over = insert.error is not None
+            insert.is_over = error is None or insert.error is not None
             insert.alone = True
             insert.woken.set()
 
@@ -130,13 +125,13 @@ class Inbox:
                 if rows:
                     commit.commit()
         except BaseException as error:
-            together.failed()
+            together.over(error)
             if len(together) > 1 and isinstance(error, Exception):
                 self._lead(mine)
             elif not mine.is_over:
                 mine.error, mine.is_over = error, True
             return
-        together.committed()
+        together.over(None)
         if rows:
             database.engine.rows_total += rows
             database.engine.announce()

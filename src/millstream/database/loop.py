@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from millstream.connect.runtime import trace_sentence
@@ -54,23 +56,33 @@ class EngineLoop:
         thread.join()
         self._thread = None
 
-    def step(self) -> bool:
-        """One commit; whether anything happened."""
+    def step(self, *, ahead: bool = False) -> bool:
+        """One commit; whether anything happened. `ahead`: it may return before that is durable,
+        and then the next step, or `settle`, raises what goes wrong."""
         database = self._database
         engine = database.engine
-        with engine.lock:
+        with engine.lock.early if ahead else engine.lock:
             inserts = database.inbox.together()
             feeds: list[Feed] = [*database.connectors.feeds(engine.max_rows), inserts]
-            try:
-                moved = engine.step(feeds)
-            except BaseException:
-                inserts.failed()
-                database.connectors.restore(database.positions())
-                raise
-            inserts.committed()
+            with self._restored_after_error():
+                moved = engine.step(feeds, inserts.over, ahead=ahead)
             database.connectors.save_states()
         database.retention.after_step(moved)
         return moved
+
+    def settle(self) -> None:
+        """Wait for the last commit; raise what went wrong with it."""
+        with self._database.engine.lock, self._restored_after_error():
+            self._database.engine.check()
+
+    @contextmanager
+    def _restored_after_error(self) -> Iterator[None]:
+        """Sources go back to where the last commit left them, as queries do."""
+        try:
+            yield
+        except BaseException:
+            self._database.connectors.restore(self._database.positions())
+            raise
 
     def run(self, for_ms: int | None, until_idle: bool) -> None:
         """Step on this thread until the time is over, or nothing is left to do."""
@@ -78,14 +90,17 @@ class EngineLoop:
         with self._database.inbox.served():
             while not self._database.closed:
                 self._news.clear()
-                moved = self.step()
+                moved = self.step(ahead=True)
                 if end is not None and time.monotonic() >= end:
-                    return
+                    break
                 if not moved:
+                    self.settle()
                     if until_idle and self._database.idle():
                         self._database.retention.enforce()
-                        return
+                        break
                     self._wait(end)
+            if not self._database.closed:
+                self.settle()
 
     def _run_thread(self) -> None:
         while not self._stop.is_set():
@@ -99,14 +114,15 @@ class EngineLoop:
                 self._stop.wait(_PAUSE_AFTER_ERROR_S)
 
     def _serve(self) -> None:
-        """Step until it is time to stop."""
+        """Step until it is time to stop, and all of it is durable."""
         while not self._stop.is_set():
             # Before the step looks, so that what comes while it does is not missed.
             self._news.clear()
-            moved = self.step()
+            moved = self.step(ahead=True)
             self.error = None
             if not moved and not self._stop.is_set():
                 self._wait(None)
+        self.settle()
 
     def _wait(self, end: float | None) -> None:
         due_ms = self._database.connectors.due_in_ms()

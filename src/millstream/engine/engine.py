@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from time import perf_counter
 
 from millstream.catalog.model import Source
@@ -27,8 +28,8 @@ from millstream.engine.scheduler import (
 from millstream.engine.source_rows import SourceReader
 from millstream.engine.topology import Topology
 from millstream.engine.turns import TurnLock
-from millstream.errors import ExecutionError
-from millstream.store.interfaces import Commit, Store, View
+from millstream.errors import ExecutionError, StoreError
+from millstream.store.interfaces import Commit, Done, Store, View
 
 DEFAULT_MAX_ROWS = 50_000
 _SMALLER = 16
@@ -41,6 +42,9 @@ LogWriter = Callable[[Commit, Sequence[LoggedNote]], None]
 
 class Engine:
     """Runs queries over a store. One thread steps at a time (`lock`); DDL takes the same lock.
+
+    Whoever has the lock finds in memory what the last commit has in the store. Only within a step
+    `ahead` of the commit that is still being written is memory further than that.
 
     `make` builds a query anew, for the reload after a failure; `on_failed` is told of a query
     whose step raised: it has been taken out and keeps its last committed state.
@@ -58,7 +62,7 @@ class Engine:
     ) -> None:
         self.store = store
         self.clock = clock
-        self.lock = TurnLock()
+        self.lock = TurnLock(self._settle)
         self.committed = threading.Condition()
         self.listeners: list[Callable[[], None]] = []
         """Called after a commit, on any thread; they must be quick."""
@@ -78,6 +82,7 @@ class Engine:
             self._noted = Noted.load(view)
         self._pace = Pace(max_rows)
         self._spoilt = False
+        self._failure: BaseException | None = None
         self._read_ahead = ReadAhead(store)
         self._make = make
         self._write_log = write_log
@@ -122,27 +127,65 @@ class Engine:
 
     # --- steps ---------------------------------------------------------------------------------
 
-    def step(self, feeds: Iterable[Feed] = ()) -> bool:
+    def step(
+        self, feeds: Iterable[Feed] = (), done: Done | None = None, *, ahead: bool = False
+    ) -> bool:
         """One commit: append what the feeds give, take every query a step further.
 
         Whether anything happened. A failing query is taken out and the step done again without
         it; any other exception leaves everything as it was at the last commit.
+
+        `ahead`: it may return before the commit is durable, and then the next step begins while
+        that is written. If that fails, the next step raises the error; both have never been.
+        `done` is called, on any thread, when it is durable (or nothing happened), or with the
+        error that undid it.
         """
         feeds = list(feeds)
-        with self.lock:
-            if self._spoilt:
+        told = done or _tell_nobody
+        with self.lock.early if ahead else self.lock:
+            try:
+                moved = self._try(feeds, told, ahead)
+            except BaseException as error:
+                told(error)
+                raise
+        if not moved:
+            told(None)
+        return moved
+
+    def _try(self, feeds: list[Feed], done: Done, ahead: bool) -> bool:
+        """Step, again and again while single queries fail."""
+        self.check()
+        while True:
+            try:
+                moved = self._step(feeds, done, ahead)
+            except QueryFailedError as failure:
+                # What the query choked on may have gone with the commit before.
+                self.store.settle()
+                self.check()
+                self._recover(failure)
+            except BaseException:
                 self.reload()
-            while True:
-                try:
-                    moved = self._step(feeds)
-                except QueryFailedError as failure:
-                    self._recover(failure)
-                except BaseException:
-                    self.reload()
-                    raise
-                else:
-                    self._rows = min(2 * self._rows, self.max_rows)
-                    return moved
+                self.check()
+                raise
+            else:
+                self._rows = min(2 * self._rows, self.max_rows)
+                return moved
+
+    def check(self) -> None:
+        """Raise the error of a commit that failed after its step; everything is as it was before
+        it then. Needs the lock."""
+        if self._spoilt:
+            self.reload()
+        failed, self._failure = self._failure, None
+        if failed is not None:
+            raise failed
+
+    def _settle(self) -> None:
+        """Wait for the commit that is being written. If it fails, memory goes back to the one
+        before, and the next step raises the error."""
+        self.store.settle()
+        if self._failure is not None and self._spoilt:
+            self.reload()
 
     def _recover(self, failure: QueryFailedError) -> None:
         """Go back to the last commit: to take less at once where there was too much for memory,
@@ -163,19 +206,19 @@ class Engine:
             self._spoilt = True
             raise
 
-    def _step(self, feeds: list[Feed]) -> bool:
+    def _step(self, feeds: list[Feed], done: Done, ahead: bool) -> bool:
         began_s = perf_counter()
         try:
-            return self._commit(feeds)
+            return self._commit(feeds, done, early=ahead)
         finally:
             self.meters.step.add(0, 0, perf_counter() - began_s)
 
-    def _commit(self, feeds: list[Feed]) -> bool:
+    def _commit(self, feeds: list[Feed], done: Done, *, early: bool) -> bool:
         meters = self.meters
         began_s = perf_counter()
         ahead = self._read_ahead.take()
         meters.wait.add(0, 0, perf_counter() - began_s)
-        with self.store.begin() as commit:
+        with self.store.begin(ahead=early) as commit:
             began_s = perf_counter()
             fed = sum(feed(commit) for feed in feeds)
             meters.input.add(fed, fed, perf_counter() - began_s)
@@ -197,6 +240,12 @@ class Engine:
             if not moved and not fed:
                 self._progress = work.after
                 return False
+            began_s = perf_counter()
+            # Operators read back what has left memory, from a view that must not be too old.
+            self.store.settle()
+            if self._failure is not None:
+                raise StoreError("the commit before this one has failed")
+            meters.commit.seconds += perf_counter() - began_s
             work.write_states()
             began_s = perf_counter()
             work.write_positions()
@@ -204,14 +253,28 @@ class Engine:
                 self._write_log(commit, work.notes)
             meters.note.add(0, 0, perf_counter() - began_s)
             began_s = perf_counter()
-            commit.commit()
+            finish = partial(self._finish, fed, done)
+            if early:
+                commit.commit_later(finish)
+            else:
+                commit.commit()
+                finish(None)
             meters.commit.add(0, 0, perf_counter() - began_s)
         self._runs.committed()
         self._progress = work.after
         self._noted = work.noted
-        self.rows_total += fed
-        self.announce()
         return True
+
+    def _finish(self, fed: int, done: Done, error: BaseException | None) -> None:
+        """A commit is durable, or was undone."""
+        if error is not None:
+            self._failure, self._spoilt = error, True
+            done(error)
+            self.announce()
+            return
+        self.rows_total += fed
+        done(None)
+        self.announce()
 
     def profile(self) -> Profile:
         """Where the time of all steps went so far."""
@@ -220,6 +283,7 @@ class Engine:
 
     def close(self) -> None:
         """End the engine's own threads. Idempotent."""
+        self.store.settle()
         self._read_ahead.close()
 
     def announce(self) -> None:
@@ -236,6 +300,7 @@ class Engine:
         Where that cannot be read either, the next step tries again before anything else.
         """
         self._spoilt = True
+        self.store.settle()
         self._runs.clear()
         self._arrivals.clear()
         if without is not None:
@@ -251,6 +316,7 @@ class Engine:
                 queries[query.number] = query
                 progress[query.number] = load_progress(query, view)
             self.queries, self._progress = queries, progress
+            self._noted = Noted.load(view)
             self._arrange(view)
         self._spoilt = False
 
@@ -262,6 +328,10 @@ class Engine:
                 for q in self.queries.values()
                 for topic_id in q.topic_ids
             )
+
+
+def _tell_nobody(_: BaseException | None) -> None:
+    return
 
 
 def _id_of(query: Query) -> str:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 
 
 class TurnLock:
     """A reentrant lock. Whoever lets it go and asks again stands behind those who wait already:
-    the engine, which always has something to do, would else keep everyone else from it."""
+    the engine, which always has something to do, would else keep everyone else from it.
 
-    def __init__(self) -> None:
+    `settle` is called each time it was got, so that whoever has it finds everything in order;
+    `early`, in a `with`, leaves that out.
+    """
+
+    def __init__(self, settle: Callable[[], None] = lambda: None) -> None:
+        self._settle = settle
+        self.early = _Early(self)
         self._guard = threading.Lock()
         self._waiting: deque[tuple[int, threading.Lock]] = deque()
         self._owner: int | None = None
@@ -29,6 +36,15 @@ class TurnLock:
 
     def acquire(self) -> None:
         """Wait for one's turn. The thread that has it may ask again."""
+        self.acquire_early()
+        try:
+            self._settle()
+        except BaseException:
+            self.release()
+            raise
+
+    def acquire_early(self) -> None:
+        """As `acquire`, settling nothing."""
         me = threading.get_ident()
         with self._guard:
             if self._owner == me:
@@ -79,3 +95,22 @@ class TurnLock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+
+class _Early:
+    """The lock, for those who settle things themselves or need nothing settled."""
+
+    def __init__(self, lock: TurnLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> _Early:
+        self._lock.acquire_early()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()

@@ -135,6 +135,10 @@ Later = Callable[[], AbstractContextManager[View]]
 """Opens a view; see `View.later`."""
 
 
+Done = Callable[[BaseException | None], None]
+"""Told that something is durable, or of the error that undid it."""
+
+
 class Commit(View, Protocol):
     """One transaction. Its own reads see its writes. Leaving the block with an exception, or not
     calling `commit`, undoes all of it."""
@@ -150,6 +154,14 @@ class Commit(View, Protocol):
 
     def commit(self) -> None:
         """Make everything durable and visible."""
+        ...
+
+    def commit_later(self, done: Done) -> None:
+        """As `commit`, but it may return before everything is durable: another thread may write,
+        and calls `done` when that is over. Nothing handed over may be changed until then.
+
+        Where this raises, everything is undone and `done` is not called.
+        """
         ...
 
     def create_topic(
@@ -232,8 +244,16 @@ class Store(Protocol):
         """A view of the last commit, for any thread; it stays as it is until it is left."""
         ...
 
-    def begin(self) -> Commit:
-        """Begin a commit; one at a time. Raises StoreError on a read-only store."""
+    def begin(self, *, ahead: bool = False) -> Commit:
+        """Begin a commit; one at a time. Raises StoreError on a read-only store.
+
+        `ahead`: do not wait for the one that is being written (see `Commit.commit_later`). This
+        one then stands on what that will leave, and fails with it.
+        """
+        ...
+
+    def settle(self) -> None:
+        """Wait until nothing is being written on another thread."""
         ...
 
     def close(self) -> None:

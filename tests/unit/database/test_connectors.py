@@ -142,7 +142,7 @@ def test_a_failed_commit_makes_a_source_go_on_where_it_stood(db: Database) -> No
     db.execute(SOURCE.format(6))
     begin = db.store.begin
 
-    def broken() -> object:
+    def broken(**_: object) -> object:
         raise OSError("disk full")
 
     db.store.begin = broken  # type: ignore[method-assign, assignment]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -13,10 +14,11 @@ import pyarrow as pa
 
 from millstream.errors import StoreError
 from millstream.serde.base import Layout, TypedPart
-from millstream.store.interfaces import Later, Records, StatePart, StoreId, Topic
+from millstream.store.interfaces import Done, Later, Records, StatePart, StoreId, Topic
 from millstream.store.sqlite.blobs import canonical, is_dictionary, number_offsets
 from millstream.store.sqlite.cache import Run, TailCache
 from millstream.store.sqlite.connection import Connection
+from millstream.store.sqlite.flight import Flight
 from millstream.store.sqlite.image import SEQ, Image, Log, first_of
 from millstream.store.sqlite.layouts import know
 from millstream.store.sqlite.pending import Action, Pending, PendingPart, PendingRun
@@ -29,12 +31,18 @@ from millstream.store.sqlite.write import (
     write_tables,
 )
 
+WORTH_ROWS = 4096
+"""A commit of fewer rows is written sooner than another thread would begin with it."""
+
 SPILL_BYTES = 128 << 20
 """A commit that has gathered so many bytes begins to write them into its transaction."""
 
 
 class Host(Protocol):
     """Where a commit ends up: its store."""
+
+    writes_here: bool
+    """Whether there is no other thread to write."""
 
     def writing(self) -> AbstractContextManager[None]:
         """While nobody else may use the connection."""
@@ -44,8 +52,25 @@ class Host(Protocol):
         """The image is about to be committed."""
         ...
 
-    def finish(self, image: Image | None) -> None:
-        """The commit is over; the image it left, or None where it was undone."""
+    def finish(self, image: Image | None, *, wrote: bool) -> None:
+        """The commit is over; the image it left, or None where it was undone. `wrote`: it has begun
+        to write."""
+        ...
+
+    def writer(self) -> Connection:
+        """The connection for writing."""
+        ...
+
+    def enter_view(self) -> tuple[Connection, Image, int]:
+        """A connection that sees one commit, that commit's image, and a ticket."""
+        ...
+
+    def leave_view(self, connection: Connection, ticket: int) -> None:
+        """The view is over."""
+        ...
+
+    def launch(self, flight: Flight, write: Callable[[], None], done: Done) -> None:
+        """Let another thread write."""
         ...
 
     def later(self, reader: Reader) -> Later | None:
@@ -59,6 +84,10 @@ class SqliteCommit(Reader):
     All changes go to a draft of the next image and to `Pending`; the transaction lasts only as
     long as writing them takes, unless there is too much of it for the memory. Views of the same
     process go on reading meanwhile.
+
+    With a flight `before` it, it stands on what that commit will leave: it reads what that has
+    gathered and, for all that is older, what a view sees; it is written when that is over, and
+    undone with it.
     """
 
     _may_lose_parts = True
@@ -66,14 +95,17 @@ class SqliteCommit(Reader):
     def __init__(
         self,
         host: Host,
-        connection: Connection,
         image: Image,
         cache: TailCache,
         shape_hints: dict[int, int],
         spill: bool,
+        before: Flight | None = None,
     ) -> None:
         self._host = host
-        self._connection = connection
+        self._before = before
+        if before is None:
+            self._connection = host.writer()
+        self._glance: tuple[Connection, int] | None = None
         self._image = image.draft()
         self._cache = cache
         self._shape_hints = shape_hints
@@ -81,6 +113,8 @@ class SqliteCommit(Reader):
         self._pending = Pending()
         self._copied: set[str] = set()
         self._open = True
+        self._has_begun = False
+        self._wrote = False
 
     def __enter__(self) -> Self:
         return self
@@ -97,12 +131,14 @@ class SqliteCommit(Reader):
         """Undo everything, unless it was committed. Idempotent."""
         if self._open:
             self._open = False
-            self._host.finish(None)
+            self._end_glance()
+            self._host.finish(None, wrote=self._wrote)
 
     def commit(self) -> None:
         """Make everything durable and visible. After an error everything is undone."""
         image = self._current()
-        if self._pending.is_empty and not self._connection.in_transaction:
+        self._settle()
+        if self._pending.is_empty and not self._has_begun:
             self.rollback()
             return
         with self._host.writing():
@@ -111,11 +147,50 @@ class SqliteCommit(Reader):
             except BaseException:
                 self.rollback()
                 raise
+            self._open = False
+            self._host.finish(image, wrote=True)
+
+    def commit_later(self, done: Done) -> None:
+        """As `commit`, on another thread where it pays."""
+        image = self._current()
+        if self._pending.rows < WORTH_ROWS or self._host.writes_here:
+            self.commit()
+            done(None)
+            return
+        self._settle()
+        self._open = False
+        self._host.launch(Flight(image, self._pending), partial(self._write, image), done)
+
+    def _settle(self) -> None:
+        """Wait until the commit before this one is durable; StoreError where it has failed."""
+        before, self._before = self._before, None
+        if before is None:
+            return
+        before.over.wait()
+        self._end_glance()
+        if before.error is not None:
+            self.rollback()
+            raise StoreError("the commit before this one has failed") from before.error
+        self._connection = self._host.writer()
+        self._image.frames, self._image.trash = before.image.frames, before.image.trash
+
+    def _file(self) -> Connection:
+        if self._before is None:
+            return self._connection
+        if self._glance is None:
+            connection, _, ticket = self._host.enter_view()
+            self._glance = connection, ticket
+        return self._glance[0]
+
+    def _end_glance(self) -> None:
+        if self._glance is not None:
+            glance, self._glance = self._glance, None
+            self._host.leave_view(*glance)
 
     def _write(self, image: Image) -> None:
-        spilt = self._connection.in_transaction
-        frame = None if spilt else frame_of(image, self._pending)
+        frame = None if self._has_begun else frame_of(image, self._pending)
         written: list[NewRun] = []
+        self._wrote = True
         self._host.publish(image)
         self._begin()
         if frame is not None:
@@ -128,8 +203,6 @@ class SqliteCommit(Reader):
         self._connection.run("COMMIT")
         for run in written:
             self._cache.add(*run)
-        self._open = False
-        self._host.finish(image)
 
     def create_topic(
         self,
@@ -274,6 +347,8 @@ class SqliteCommit(Reader):
 
     def _run(self, topic: int, ordinal: int) -> Run:
         run = self._pending.find_run(topic, ordinal)
+        if run is None and self._before is not None:
+            run = self._before.pending.find_run(topic, ordinal)
         return super()._run(topic, ordinal) if run is None else (run.base, run.records)
 
     def later(self) -> Later | None:
@@ -286,6 +361,7 @@ class SqliteCommit(Reader):
         return self._open
 
     def _pages(self, store: int) -> set[int]:
+        self._settle()
         found = super()._pages(store)
         for change in self._pending.parts.get(store, ()):
             if change.action is Action.DROP:
@@ -297,6 +373,7 @@ class SqliteCommit(Reader):
     def _parts(
         self, store: int, pages: range, skip: frozenset[int] = frozenset()
     ) -> Iterator[StatePart]:
+        self._settle()
         changes = [c for c in self._pending.parts.get(store, ()) if c.page in pages]
         replaced = skip | {c.page for c in changes if c.action is not Action.DELTA}
         yield from super()._parts(store, pages, replaced)
@@ -383,7 +460,9 @@ class SqliteCommit(Reader):
             )
 
     def _begin(self) -> None:
-        if not self._connection.in_transaction:
+        if not self._has_begun:
+            self._settle()
+            self._has_begun = self._wrote = True
             self._connection.run("BEGIN IMMEDIATE")
 
     def _spill_over(self) -> None:

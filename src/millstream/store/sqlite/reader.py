@@ -110,6 +110,10 @@ class Reader:
         """The database-wide number that the next record from outside will get."""
         return self._current().counters.get(SEQ, 0)
 
+    def _file(self) -> Connection:
+        """Where to read what is not in memory."""
+        return self._connection
+
     def _current(self) -> Image:
         """The image to read; raises StoreError where reading is over."""
         return self._image
@@ -129,7 +133,7 @@ class Reader:
         if cached is not None:
             return cached
         name = self._log(topic).topic.name
-        row = self._connection.one(
+        row = self._file().one(
             f"SELECT {RUN_COLUMNS} FROM run WHERE topic = ? AND base <= ?"
             " ORDER BY base DESC LIMIT 1",
             (topic, ordinal),
@@ -142,7 +146,7 @@ class Reader:
 
     def _pages(self, store: int) -> set[int]:
         """The pages that have parts."""
-        stored = {page for (page,) in self._connection.all(PART_PAGES, (store,))}
+        stored = {page for (page,) in self._file().all(PART_PAGES, (store,))}
         framed = self._image.frames.parts(store, self._image.number)
         return stored | {part.page for part in framed}
 
@@ -152,11 +156,11 @@ class Reader:
         """A store's parts in a range of pages, those of the pages in `skip` left out."""
         merged: list[tuple[Cuts, StatePart]] = []
         places = (store, pages.start, pages.stop)
-        for part, page in self._connection.all(PART_PLACES, places):
+        for part, page in self._file().all(PART_PLACES, places):
             if page in skip:
                 continue
             self._current()
-            row = self._connection.one(f"SELECT {PART_COLUMNS} FROM part WHERE id = ?", (part,))
+            row = self._file().one(f"SELECT {PART_COLUMNS} FROM part WHERE id = ?", (part,))
             if row is None:
                 if self._may_lose_parts:
                     continue

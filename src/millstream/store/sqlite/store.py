@@ -6,14 +6,17 @@ import contextlib
 import sqlite3
 import threading
 import weakref
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
 from millstream.errors import StoreError
-from millstream.store.interfaces import Commit, Later, View
+from millstream.store.interfaces import Commit, Done, Later, View
 from millstream.store.sqlite.cache import TailCache
 from millstream.store.sqlite.commit import SqliteCommit
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.database import Database
+from millstream.store.sqlite.flight import Background, Flight
 from millstream.store.sqlite.gate import Gate
 from millstream.store.sqlite.image import Image, commit_number, load_image
 from millstream.store.sqlite.integrity import check_tables
@@ -45,6 +48,9 @@ class SqliteStore:
         self._turn = threading.Lock()
         self._commit: SqliteCommit | None = None
         self._committer = 0
+        self._flight: Flight | None = None
+        self._background = Background()
+        self.writes_here = self._gate is not None
         self._upcoming: Image | None = None
         self._is_stale = False
         self._closed = False
@@ -58,7 +64,7 @@ class SqliteStore:
         """A view of the last commit, for any thread; it stays as it is until it is left."""
         return SqliteView(self, self._cache)
 
-    def begin(self) -> Commit:
+    def begin(self, *, ahead: bool = False) -> Commit:
         """Begin a commit. While another thread has one open this waits for it; in the thread that
         has one open already, and on a read-only store, it raises StoreError."""
         self._check_open()
@@ -76,23 +82,32 @@ class SqliteStore:
             )
         try:
             self._check_open()
-            connection = self._database.ready_writer()
-            if self._is_stale:
-                self._image = load_image(connection)
+            if not ahead:
+                self.settle()
+            flight = self._flight
+            if flight is None and self._is_stale:
+                self._image = load_image(self._database.ready_writer())
                 self._is_stale = False
             commit = SqliteCommit(
                 self,
-                connection,
-                self._image,
+                self._image if flight is None else flight.image,
                 self._cache,
                 self._shape_hints,
                 spill=self._gate is None,
+                before=flight,
             )
         except BaseException:
             self._turn.release()
             raise
         self._commit, self._committer = commit, me
         return commit
+
+    def settle(self) -> None:
+        """Wait until nothing is being written on another thread; how that ended, `commit_later` has
+        told."""
+        flight = self._flight
+        if flight is not None:
+            flight.over.wait()
 
     def close(self) -> None:
         """Undo an open commit of this thread, wait for that of another, and release the file.
@@ -103,7 +118,9 @@ class SqliteStore:
             self._commit.rollback()
         has_turn = self._turn.acquire(timeout=_PATIENCE_SECONDS)
         try:
+            self.settle()
             self._closed = True
+            self._background.close()
             self._database.close()
             self._cache.clear()
         finally:
@@ -139,21 +156,53 @@ class SqliteStore:
 
         return again
 
-    def finish(self, image: Image | None) -> None:
-        """The commit is over; the image it left, or None where it was undone."""
+    def writer(self) -> Connection:
+        """The connection for writing, which is not in a transaction."""
+        return self._database.ready_writer()
+
+    def finish(self, image: Image | None, *, wrote: bool) -> None:
+        """The commit is over; the image it left, or None where it was undone. `wrote`: it has begun
+        to write."""
+        try:
+            if wrote:
+                self._land(image)
+        finally:
+            self._commit = None
+            self._turn.release()
+
+    def launch(self, flight: Flight, write: Callable[[], None], done: Done) -> None:
+        """Let another thread write; the next commit may begin."""
+        self._flight = flight
+        self._background.start(partial(self._fly, flight, write, done))
+        self._commit = None
+        self._turn.release()
+
+    def _fly(self, flight: Flight, write: Callable[[], None], done: Done) -> None:
+        try:
+            write()
+            self._land(flight.image)
+        except BaseException as error:
+            flight.error = error
+            self._land(None)
+        try:
+            done(flight.error)
+        finally:
+            self._flight = None
+            flight.over.set()
+
+    def _land(self, image: Image | None) -> None:
+        """What was written is durable, or to be undone (None)."""
         try:
             if image is not None:
                 self._image = image
                 self._database.bound_log()
-            elif self._upcoming is not None or self._database.is_writing:
-                # Something was written: what is in memory is read anew by the next commit.
+            else:
+                # What is in memory is read anew by the next commit.
                 self._is_stale = True
                 self._cache.clear()
                 self._database.undo()
         finally:
             self._upcoming = None
-            self._commit = None
-            self._turn.release()
 
     def enter_view(self) -> tuple[Connection, Image, int]:
         """A connection that sees one commit, that commit's image, and a ticket."""
