@@ -25,6 +25,7 @@ import millstream.store.sqlite.pending
 import millstream.store.sqlite.write
 from millstream.store.interfaces import Commit, StoreId
 from millstream.store.open import open_store
+from tests.unit.store.ahead import write_as_late_as_can_be
 from tests.unit.store.builders import lines, plain, random_records
 from tests.unit.store.model import Model
 
@@ -43,6 +44,7 @@ class StoreMachine(RuleBasedStateMachine):
     """Drives a store and a model side by side."""
 
     in_file: ClassVar[bool]
+    ahead: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +61,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def open_commit(self) -> Commit:
         if self.commit is None:
-            self.commit = self.store.begin()
+            self.commit = self.store.begin(ahead=self.ahead)
             self.model = self.committed.copy()
         return self.commit
 
@@ -184,7 +186,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def finish(self) -> None:
         with self.commit_or_fail() as commit:
-            commit.commit()
+            seal(commit, self.ahead)
         self.commit = None
         self.committed = self.model
 
@@ -205,7 +207,7 @@ class StoreMachine(RuleBasedStateMachine):
         """A commit of a few known things, which the other rules hardly ever leave alone."""
         if self.commit is not None:
             self.finish()
-        with self.store.begin() as commit:
+        with self.store.begin(ahead=self.ahead) as commit:
             model = self.committed.copy()
             ids = sorted(model.topics)
             if ids:
@@ -229,7 +231,7 @@ class StoreMachine(RuleBasedStateMachine):
             if "seq" in what:
                 assert commit.allocate_seq(1) == model.seq
                 model.seq += 1
-            commit.commit()
+            seal(commit, self.ahead)
         self.committed = model
 
     @precondition(lambda self: self.in_file)
@@ -242,11 +244,20 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.in_file)
     @rule()
     def read_only(self) -> None:
+        self.store.settle()
         other = open_store(self.path, read_only=True)
         with other.view() as view:
             self.committed.check(view, STORES, OWNERS)
         other.close()
 
+    @precondition(lambda self: self.ahead)
+    @rule()
+    def settle(self) -> None:
+        self.store.settle()
+        with self.store.view() as view:
+            self.committed.check(view, STORES, OWNERS)
+
+    @precondition(lambda self: not self.ahead)
     @invariant()
     def views_show_the_last_commit(self) -> None:
         with self.store.view() as view:
@@ -261,12 +272,33 @@ class MemoryMachine(StoreMachine):
     in_file = False
 
 
-@pytest.mark.parametrize("machine", [FileMachine, MemoryMachine])
+class AheadMachine(FileMachine):
+    """Each commit is made while the one before is still to be written."""
+
+    ahead = True
+
+
+def seal(commit: Commit, ahead: bool) -> None:
+    """Commit, or have it done."""
+    if ahead:
+        commit.commit_later(no_error)
+    else:
+        commit.commit()
+
+
+def no_error(error: BaseException | None) -> None:
+    """What was written was written."""
+    assert error is None
+
+
+@pytest.mark.parametrize("machine", [FileMachine, MemoryMachine, AheadMachine])
 @pytest.mark.parametrize("eager", [False, True], ids=["usual", "eager"])
 def test_store_equals_model(
     machine: type[StoreMachine], eager: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`eager`: the store merges, splits, spills and sweeps at once what it usually does rarely."""
+    if machine.ahead:
+        write_as_late_as_can_be(monkeypatch)
     if eager:
         monkeypatch.setattr(millstream.store.sqlite.write, "MERGE_FRAMES", 2)
         monkeypatch.setattr(millstream.store.sqlite.write, "SWEEP_BYTES", 1)

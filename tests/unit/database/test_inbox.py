@@ -1,0 +1,231 @@
+"""Callers who insert at the same time: each row lands once, and each error finds its caller."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import millstream.database.inbox
+from millstream.database import Database
+from millstream.errors import ExecutionError
+from millstream.store.interfaces import Commit
+from tests.unit.database.setups import CLICKS, COUNTS, PROPERTIES, USERS, rows
+
+CALLERS = 4
+ROWS_EACH = 25
+
+
+@pytest.fixture(params=["memory", "file"])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database of each kind, with a stream and a table that counts it."""
+    path = ":memory:" if request.param == "memory" else str(tmp_path / "x.db")
+    with Database.open(path, properties=PROPERTIES) as database:
+        database.execute(CLICKS + USERS + COUNTS)
+        yield database
+
+
+class Caller(threading.Thread):
+    """A thread that does something and keeps the error."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        super().__init__()
+        self._work = work
+        self.error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            self.error = error
+
+
+def finish(*callers: Caller) -> list[BaseException | None]:
+    """What became of them."""
+    for caller in callers:
+        caller.join()
+    return [caller.error for caller in callers]
+
+
+@contextmanager
+def waiting(db: Database, *work: Callable[[], object]) -> Iterator[list[Caller]]:
+    """Callers whose inserts wait, one behind the other, until the block is left."""
+    callers = []
+    with db.engine.lock:
+        for one in work:
+            before = len(db.inbox)
+            callers.append(Caller(one))
+            while len(db.inbox) == before:
+                assert callers[-1].is_alive()
+        yield callers
+    finish(*callers)
+
+
+def inserting(db: Database, *numbers: int, key: str = "a") -> Callable[[], object]:
+    """Insert rows of one key."""
+    return lambda: db.insert("clicks", [{"k": key, "n": n} for n in numbers])
+
+
+def naming(db: Database) -> Callable[[], object]:
+    """Insert a user."""
+    return lambda: db.insert("users", [("u", "x")])
+
+
+def numbers(db: Database) -> list[int]:
+    """The numbers of all clicks, as the log has them."""
+    return [n for (n,) in db.sql("SELECT n FROM clicks;").rows()]
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_every_row_lands_once_and_in_its_callers_order(db: Database, running: bool) -> None:
+    if running:
+        db.start()
+
+    def insert(caller: int) -> None:
+        for n in range(ROWS_EACH):
+            db.insert("clicks", [{"k": str(caller), "n": n}])
+
+    assert not any(finish(*[Caller(lambda c=c: insert(c)) for c in range(CALLERS)]))
+    db.stop()
+    found = db.sql("SELECT k, n FROM clicks;").rows()
+    for caller in range(CALLERS):
+        assert [n for k, n in found if k == str(caller)] == list(range(ROWS_EACH))
+    db.run(until_idle=True)
+    total = ROWS_EACH * (ROWS_EACH - 1) // 2
+    assert rows(db, "SELECT * FROM counts") == [(str(c), ROWS_EACH, total) for c in range(CALLERS)]
+
+
+def test_those_who_wait_share_a_commit_and_an_append(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appended: list[int] = []
+    append = millstream.database.inbox.append_numbered
+
+    def count(commit: Commit, topic: Any, key: Any, value: Any, rowtime: Any, *rest: Any) -> Any:
+        appended.append(len(rowtime))
+        return append(commit, topic, key, value, rowtime, *rest)
+
+    monkeypatch.setattr(millstream.database.inbox, "append_numbered", count)
+    commits = db.engine.commits
+    with waiting(db, inserting(db, 1, 2), naming(db), inserting(db, 3), inserting(db, 4)):
+        pass
+    assert (appended, db.engine.commits - commits) == ([4, 1], 1)
+    assert numbers(db) == [1, 2, 3, 4]
+    with db.store.view() as view:
+        (clicks, users) = (view.topic(name) for name in ("clicks", "users"))
+        assert clicks is not None and users is not None
+        # Numbers tell the order in which they came, over all topics.
+        assert [s for _, r in view.read(clicks.id, 0) for s in r.seq.tolist()] == [0, 1, 3, 4]
+        assert [s for _, r in view.read(users.id, 0) for s in r.seq.tolist()] == [2]
+
+
+def test_a_bad_row_is_its_callers_alone(db: Database) -> None:
+    with waiting(db, inserting(db, 1)) as callers, pytest.raises(ExecutionError, match="column N"):
+        db.insert("clicks", [{"k": "a", "n": "many"}])
+    assert [c.error for c in callers] == [None]
+    assert numbers(db) == [1]
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_rows_of_a_dropped_source_are_an_error(db: Database, running: bool) -> None:
+    with waiting(db, inserting(db, 1), naming(db), inserting(db, 2)) as callers:
+        db.execute("DROP TABLE users;")
+        if running:
+            db.start()
+    db.stop()
+    first, second, third = (c.error for c in callers)
+    assert first is None and third is None
+    assert isinstance(second, ExecutionError) and "USERS was dropped" in second.message
+    assert numbers(db) == [1, 2]
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_topic_of_the_same_name_gets_no_old_rows(db: Database, running: bool) -> None:
+    with waiting(db, naming(db)) as (caller,):
+        db.execute(f"DROP TABLE users DELETE TOPIC; {USERS}")
+        if running:
+            db.start()
+    db.stop()
+    assert isinstance(caller.error, ExecutionError)
+    assert db.sql("SELECT * FROM users;").rows() == []
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, bad: int) -> None:
+    """Let a commit fail that has rows with this number."""
+    append = millstream.database.inbox.append_numbered
+
+    def fail(commit: Commit, topic: Any, key: Any, value: Any, *rest: Any) -> Any:
+        if bad in value.arrays[0].to_pylist():
+            raise MemoryError("too much")
+        return append(commit, topic, key, value, *rest)
+
+    monkeypatch.setattr(millstream.database.inbox, "append_numbered", fail)
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_who_makes_a_commit_fail_fails_alone(
+    db: Database, monkeypatch: pytest.MonkeyPatch, running: bool
+) -> None:
+    poison(monkeypatch, 2)
+    work = [inserting(db, n) for n in (1, 2, 3)]
+    with waiting(db, *work) as callers:
+        if running:
+            db.start()
+    db.stop()
+    assert [type(c.error) for c in callers] == [type(None), MemoryError, type(None)]
+    assert sorted(numbers(db)) == [1, 3]
+    db.run(until_idle=True)
+    assert rows(db, "SELECT * FROM counts") == [("a", 2, 4)]
+
+
+def test_what_queries_make_of_it_is_there_when_insert_returns(db: Database) -> None:
+    db.start()
+    for n in range(1, 20):
+        db.insert("clicks", [{"k": "a", "n": 1}])
+        assert rows(db, "SELECT n FROM counts WHERE k = 'a'") == [(n,)]
+        if db.store.path != ":memory:":
+            with Database.open(db.store.path, read_only=True) as other:
+                assert rows(other, "SELECT n FROM counts WHERE k = 'a'") == [(n,)]
+    db.stop()
+
+
+def test_inserts_go_on_where_steps_fail(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = db.engine.step
+
+    def broken(*_: object, **__: object) -> bool:
+        raise OSError("no step today")
+
+    monkeypatch.setattr(db.engine, "step", broken)
+    db.start()
+    for n in range(3):
+        db.insert("clicks", [{"k": "a", "n": n}])
+    db.stop()
+    assert numbers(db) == [0, 1, 2]
+    monkeypatch.setattr(db.engine, "step", step)
+    db.run(until_idle=True)
+    assert rows(db, "SELECT * FROM counts") == [("a", 3, 3)]
+
+
+def test_stopping_lets_nobody_wait(db: Database) -> None:
+    for n in range(10):
+        db.start()
+        caller = Caller(inserting(db, n))
+        db.stop()
+        assert finish(caller) == [None]
+    assert sorted(numbers(db)) == list(range(10))
+
+
+def test_values_wait_for_the_commit_as_well(db: Database) -> None:
+    db.start()
+    db.execute(
+        "INSERT INTO clicks (k, n) VALUES ('a', 1); INSERT INTO clicks (k, n) VALUES ('a', 2);"
+        " CREATE STREAM more (n INT) WITH (KAFKA_TOPIC='more', VALUE_FORMAT='JSON', PARTITIONS=1);"
+        " INSERT INTO more VALUES (3); DROP STREAM more DELETE TOPIC;"
+    )
+    assert rows(db, "SELECT * FROM counts") == [("a", 2, 3)]
+    db.stop()
