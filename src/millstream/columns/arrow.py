@@ -142,11 +142,12 @@ def masked(array: pa.Array, null: np.ndarray) -> pa.Array:
     """The array with nulls where the mask is true."""
     if not null.any():
         return array
-    if array.null_count or array.offset or pa.types.is_nested(array.type):
+    if array.offset or pa.types.is_nested(array.type) or pa.types.is_null(array.type):
         return take(array, pa.array(np.arange(len(array)), mask=null))
+    valid = valid_mask(array) & ~null if array.null_count else ~null
     _, *values = array.buffers()
-    valid = pa.py_buffer(np.packbits(~null, bitorder="little"))
-    return pa.Array.from_buffers(array.type, len(array), [valid, *values])
+    bits = pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.Array.from_buffers(array.type, len(array), [bits, *values])
 
 
 def concat(arrays: Sequence[pa.Array]) -> pa.Array:

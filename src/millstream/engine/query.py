@@ -16,7 +16,7 @@ from millstream.engine.operators.base import Emission, Note, StepContext
 from millstream.engine.profile import QueryMeters
 from millstream.engine.sink import SinkWriter
 from millstream.engine.source_rows import THROW_ON_INVALID, SourceRows
-from millstream.plan.nodes import Aggregate, Node, QueryPlan, ReadSource, walk
+from millstream.plan.nodes import Aggregate, Filter, Node, Project, QueryPlan, ReadSource, walk
 from millstream.store.interfaces import Commit, Records, View
 
 Reading = tuple[int, int, bool]
@@ -81,6 +81,8 @@ class Query:
         """The topics that the query reads, each once."""
         self.sources = list({r.source.id: r.source for r in self.reads}.values())
         """The sources that the query reads, each once."""
+        self.is_net = self.emission is Emission.LAST and not self.row_wise and _nets(self.plan.root)
+        """Whether a step gives at most one change a key (and window), so that none coalesce."""
         self._readings = {s.id: (*s.reading, self.strict_time) for s in self.sources}
         self._no_rows = [empty(read.schema) for read in self.reads]
 
@@ -120,7 +122,7 @@ class Query:
         assert self.sink is not None
         context = StepContext(self.emission, self.row_wise, self.clock, notes)
         began_s = perf_counter()
-        records = self.sink.records(batch, context, partitions)
+        records = self.sink.records(batch, context, partitions, is_net=self.is_net)
         written = 0 if records is None else len(records)
         self.meters.normalise.add(len(batch), written, perf_counter() - began_s)
         self.counters.rows_out += written
@@ -167,6 +169,13 @@ class Query:
         """Read all state from the last commit."""
         for state in self.stage.states():
             state.load(view)
+
+
+def _nets(node: Node) -> bool:
+    """Whether it is an aggregation, perhaps filtered: these give one change a key and step."""
+    while isinstance(node, Filter | Project):
+        node = node.input
+    return isinstance(node, Aggregate) and not node.final
 
 
 def _windows_of(node: Node) -> int:

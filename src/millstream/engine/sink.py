@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from millstream import types as t
 from millstream.columns import arrow
 from millstream.columns.batch import Batch, is_null, mask_or_none
-from millstream.columns.segments import coalesce
+from millstream.columns.segments import coalesce, without_nothing
 from millstream.engine.operators.base import Emission, StepContext
 from millstream.functions.java_time import JavaTimeFormat
 from millstream.plan.nodes import Sink
@@ -34,11 +34,15 @@ class SinkWriter:
         pattern = None if sink.timestamp is None else sink.timestamp.pattern
         self._time_format = None if pattern is None else JavaTimeFormat(pattern)
 
-    def records(self, batch: Batch, context: StepContext, partitions: int) -> Records | None:
-        """The records that the rows become in a topic of so many partitions; None: there are
-        none."""
+    def records(
+        self, batch: Batch, context: StepContext, partitions: int, *, is_net: bool = False
+    ) -> Records | None:
+        """The records that the rows become in a topic of so many partitions; None: there are none.
+
+        `is_net`: of changes it is known that there is one a key (and window).
+        """
         if batch.old is not None and context.emission is Emission.LAST:
-            batch = coalesce(batch)
+            batch = without_nothing(batch) if is_net else coalesce(batch)
         batch = self._timed(batch, context)
         length = len(batch)
         if length == 0:

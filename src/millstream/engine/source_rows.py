@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -17,7 +18,7 @@ from millstream.columns.batch import Batch, mask_or_none
 from millstream.engine.operators.base import KEPT_BYTES, MOST_NOTES, Note
 from millstream.errors import ExecutionError
 from millstream.functions.java_time import JavaTimeFormat
-from millstream.serde.base import Decoded, Layout, Part, RawPart, TypedPart
+from millstream.serde.base import Decoded, Decoder, Layout, Part, RawPart, TypedPart
 from millstream.serde.formats import format_named
 from millstream.store.interfaces import Records
 
@@ -98,14 +99,16 @@ class SourceReader:
         self._wanted = [
             c.name in needed or c.name == time_column for c in source.value_layout.columns
         ]
+        self._keys = _PartReader(source.key_layout, None)
+        self._values = _PartReader(source.value_layout, self._wanted)
         pattern = None if source.timestamp is None else source.timestamp.pattern
         self._time_format = None if pattern is None else JavaTimeFormat(pattern)
 
     def read(self, records: Records) -> SourceRows:
         """Decode a run of records; those that cannot be rows become notes."""
         began_s = perf_counter()
-        keys = _decode(records.key, self.source.key_layout, None, len(records))
-        values = _decode(records.value, self.source.value_layout, self._wanted, len(records))
+        keys = self._keys.read(records.key, len(records))
+        values = self._values.read(records.value, len(records))
         rows = self._rows(records, keys, values)
         bad = self._bad(records, keys, values, rows)
         rows = rows if bad is None else self._without(rows, bad)
@@ -150,8 +153,9 @@ class SourceReader:
         self, records: Records, keys: Decoded, values: Decoded, rows: SourceRows
     ) -> np.ndarray | None:
         """A mask of records to leave out, or None; notes are added to `rows`."""
-        length = len(records)
-        bad = np.zeros(length, bool)
+        if not keys.failures and not values.failures and self._all_good(rows):
+            return None
+        bad = np.zeros(len(records), bool)
         for name, part, decoded in (
             ("key", records.key, keys),
             ("value", records.value, values),
@@ -173,6 +177,14 @@ class SourceReader:
                 bad |= keyless
                 self._skip(rows, keyless, lambda row: "a table's key is null", records)
         return bad if bad.any() else None
+
+    def _all_good(self, rows: SourceRows) -> bool:
+        """Whether records that were decoded are rows without another look."""
+        return (
+            self.source.timestamp is None
+            and (rows.key_null is None or not self.source.is_table)
+            and not (rows.rowtime < 0).any()
+        )
 
     def _skip(
         self, rows: SourceRows, where: np.ndarray, reason: Callable[[int], str], records: Records
@@ -299,20 +311,41 @@ def _shown(value: object) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
-def _decode(part: Part, layout: Layout, needed: list[bool] | None, length: int) -> Decoded:
-    """The columns of a part. Columns that were written in the same layout are taken as they are,
-    also those of an earlier or later version of it; what it did not have yet is null."""
-    if not layout.columns:
-        return Decoded([], None)
-    if not isinstance(part, RawPart):
-        if part.layout == layout:
-            return Decoded(part.arrays, part.null)
-        if _is_version(part.layout, layout):
-            later = layout.columns[len(part.arrays) :]
-            added = [arrow.nulls(c.type, length) for c in later]
-            return Decoded([*part.arrays[: len(layout.columns)], *added], part.null)
-        part = RawPart(encode_part(part, length))
-    return format_named(layout.format).decoder(layout).decode(part.data, needed)
+class _PartReader:
+    """Gives the columns of one part of records, whatever bytes or columns they came as."""
+
+    def __init__(self, layout: Layout, needed: list[bool] | None) -> None:
+        self._layout = layout
+        self._needed = needed
+        self._equal = layout
+        self._decoders = threading.local()
+
+    def read(self, part: Part, length: int) -> Decoded:
+        """The columns. Those that were written in the same layout are taken as they are, also
+        those of an earlier or later version of it; what it did not have yet is null."""
+        layout = self._layout
+        if not layout.columns:
+            return Decoded([], None)
+        if not isinstance(part, RawPart):
+            if part.layout is self._equal:
+                return Decoded(part.arrays, part.null)
+            if part.layout == layout:
+                self._equal = part.layout
+                return Decoded(part.arrays, part.null)
+            if _is_version(part.layout, layout):
+                later = layout.columns[len(part.arrays) :]
+                added = [arrow.nulls(c.type, length) for c in later]
+                return Decoded([*part.arrays[: len(layout.columns)], *added], part.null)
+            part = RawPart(encode_part(part, length))
+        return self._decoder().decode(part.data, self._needed)
+
+    def _decoder(self) -> Decoder:
+        """A decoder learns from what it has met, and serves one thread."""
+        found: Decoder | None = getattr(self._decoders, "decoder", None)
+        if found is None:
+            found = format_named(self._layout.format).decoder(self._layout)
+            self._decoders.decoder = found
+        return found
 
 
 def _is_version(one: Layout, other: Layout) -> bool:

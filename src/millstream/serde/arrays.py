@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from millstream.columns.arrow import true_mask, valid_mask
+from millstream.columns.arrow import masked, true_mask, valid_mask
 
 NO_BYTES = pa.scalar(None, pa.binary())
 ZERO = pa.scalar(0.0, pa.float64())
@@ -61,10 +61,7 @@ def is_empty(array: pa.Array) -> np.ndarray:
 
 def nullify(array: pa.Array, mask: np.ndarray) -> pa.Array:
     """The array with nulls where the mask is true."""
-    if not mask.any():
-        return array
-    rows = pa.array(np.arange(len(array)), mask=mask)
-    return array.take(rows)
+    return masked(array, mask)
 
 
 def blank_out(
@@ -73,7 +70,10 @@ def blank_out(
     """The columns with nulls where the whole part is null, and the mask, None where it is empty."""
     if null is None or not null.any():
         return arrays, None
-    return [nullify(a, null) if (valid_mask(a) & null).any() else a for a in arrays], null
+    blank = [
+        masked(a, null) if not a.null_count or (valid_mask(a) & null).any() else a for a in arrays
+    ]
+    return blank, null
 
 
 def null_where(records: pa.Array, null: np.ndarray | None) -> pa.Array:

@@ -43,6 +43,7 @@ class JsonEncoder:
     def __init__(self, layout: Layout) -> None:
         self._columns = layout.columns
         self._wrapped = layout.wrap or len(layout.columns) > 1
+        self._with_doubles = [_holds_double(c.type) for c in layout.columns]
         self._writers = [(f"{quote(c.name)}:", writer(c.type)) for c in layout.columns]
 
     def encode(self, arrays: list[pa.Array], null: np.ndarray | None, length: int) -> pa.Array:
@@ -63,7 +64,9 @@ class JsonEncoder:
         self, arrays: list[pa.Array], null: np.ndarray | None
     ) -> tuple[list[pa.Array], np.ndarray | None]:
         """See `Encoder.normalise`."""
-        read = [_as_read(a, c.type) for a, c in zip(arrays, self._columns, strict=True)]
+        read = arrays
+        if True in self._with_doubles:
+            read = [_as_read(a, c.type) for a, c in zip(arrays, self._columns, strict=True)]
         if not self._wrapped:
             if not read:
                 return [], None if null is None else np.ones(len(null), bool)
