@@ -340,7 +340,7 @@ def test_what_is_no_text(script: object) -> None:
     with connect() as db:
         for call in (db.execute, db.sql, db.subscribe):
             with pytest.raises(ParseError):
-                call(script)  # type: ignore[operator]
+                call(script)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ STREAM = (
 )
 HOLDS_ITSELF: list[Any] = []
 HOLDS_ITSELF.append(HOLDS_ITSELF)
-UTC = datetime.UTC
+EAST = datetime.timezone(datetime.timedelta(hours=1))
 
 
 def count(db: Database) -> int:
@@ -92,11 +92,7 @@ def test_python_values(column: str, values: list[Any]) -> None:
         ("da", datetime.date.min, -719_162),
         ("ti", datetime.time(0, 0, 1, 2_999), 1_002),
         ("ts", datetime.datetime(1970, 1, 1, 1), 3_600_000),
-        (
-            "ts",
-            datetime.datetime(1970, 1, 1, 1, tzinfo=datetime.timezone(UTC.utcoffset(None))),
-            None,
-        ),
+        ("ts", datetime.datetime(1970, 1, 1, 1, tzinfo=EAST), 0),
         ("ts", -62_198_755_200_000, -62_198_755_200_000),
         ("a", [{"x": 1}, None, {"X": None}], [{"X": 1}, None, {"X": None}]),
         ("a", np.array([None]), [None]),
@@ -108,9 +104,7 @@ def test_python_values(column: str, values: list[Any]) -> None:
 def test_python_values_that_fit(column: str, value: Any, expected: Any) -> None:
     with connect(STREAM) as db:
         db.insert("s", [{column: value}, {"k": "last"}])
-        found = db.sql(f"SELECT {column} FROM s;").rows()
-        if expected is not None:
-            assert found == [(expected,), (None,)]
+        assert db.sql(f"SELECT {column} FROM s;").rows() == [(expected,), (None,)]
         # And through the bytes that readers of another process would get.
         assert db.execute("PRINT s FROM BEGINNING LIMIT 2;")[0].table is not None
 
