@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import millstream.database.inbox
-from millstream.database import Database
+from millstream.database import Database, inbox, records
 from millstream.errors import ExecutionError
 from millstream.store.interfaces import Commit
 from tests.unit.database.setups import CLICKS, COUNTS, PROPERTIES, USERS, rows
@@ -90,7 +90,7 @@ def test_every_row_lands_once_and_in_its_callers_order(db: Database, running: bo
         for n in range(ROWS_EACH):
             db.insert("clicks", [{"k": str(caller), "n": n}])
 
-    assert not any(finish(*[Caller(lambda c=c: insert(c)) for c in range(CALLERS)]))
+    assert not any(finish(*[Caller(partial(insert, c)) for c in range(CALLERS)]))
     db.stop()
     found = db.sql("SELECT k, n FROM clicks;").rows()
     for caller in range(CALLERS):
@@ -104,13 +104,13 @@ def test_those_who_wait_share_a_commit_and_an_append(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     appended: list[int] = []
-    append = millstream.database.inbox.append_numbered
+    append = records.append_numbered
 
     def count(commit: Commit, topic: Any, key: Any, value: Any, rowtime: Any, *rest: Any) -> Any:
         appended.append(len(rowtime))
         return append(commit, topic, key, value, rowtime, *rest)
 
-    monkeypatch.setattr(millstream.database.inbox, "append_numbered", count)
+    monkeypatch.setattr(inbox, "append_numbered", count)
     commits = db.engine.commits
     with waiting(db, inserting(db, 1, 2), naming(db), inserting(db, 3), inserting(db, 4)):
         pass
@@ -157,14 +157,14 @@ def test_a_topic_of_the_same_name_gets_no_old_rows(db: Database, running: bool) 
 
 def poison(monkeypatch: pytest.MonkeyPatch, bad: int) -> None:
     """Let a commit fail that has rows with this number."""
-    append = millstream.database.inbox.append_numbered
+    append = records.append_numbered
 
     def fail(commit: Commit, topic: Any, key: Any, value: Any, *rest: Any) -> Any:
         if bad in value.arrays[0].to_pylist():
             raise MemoryError("too much")
         return append(commit, topic, key, value, *rest)
 
-    monkeypatch.setattr(millstream.database.inbox, "append_numbered", fail)
+    monkeypatch.setattr(inbox, "append_numbered", fail)
 
 
 @pytest.mark.parametrize("running", [False, True])
