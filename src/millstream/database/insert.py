@@ -15,7 +15,7 @@ from millstream.columns import arrow
 from millstream.columns.batch import mask_or_none
 from millstream.database.values import DAY_MS, Unfit, column_of
 from millstream.errors import ExecutionError
-from millstream.serde.base import TypedPart
+from millstream.serde.base import Encoder, Layout, TypedPart
 from millstream.serde.formats import format_named
 
 if TYPE_CHECKING:
@@ -92,16 +92,31 @@ def _append(
         if source.is_table and absent.any():
             raise ExecutionError(f"a row of table {source.name} needs all of its primary key")
         key_null &= absent
-    key_format = format_named(source.key_layout.format).encoder(source.key_layout)
-    value_format = format_named(source.value_layout.format).encoder(source.value_layout)
-    keys, missing = key_format.normalise(keys, mask_or_none(key_null))
-    values, nothing = value_format.normalise(values, None)
+    keys, missing = _encoder(source.key_layout).normalise(keys, mask_or_none(key_null))
+    values, nothing = _encoder(source.value_layout).normalise(values, None)
     database.inbox.insert(
         source,
         TypedPart(source.key_layout, keys, missing),
         TypedPart(source.value_layout, values, nothing),
         rowtime,
     )
+
+
+_MOST_ENCODERS = 1024
+_encoders: dict[int, tuple[Layout, Encoder]] = {}
+
+
+def _encoder(layout: Layout) -> Encoder:
+    """The encoder of a layout; to make one takes longer than to insert a row."""
+    found = _encoders.get(id(layout))
+    # The entry keeps its layout alive, so that its identity is not given to another one.
+    if found is not None and found[0] is layout:
+        return found[1]
+    encoder = format_named(layout.format).encoder(layout)
+    if len(_encoders) >= _MOST_ENCODERS:
+        _encoders.clear()
+    _encoders[id(layout)] = layout, encoder
+    return encoder
 
 
 def _insert_arrow(database: Database, source: Source, table: pa.Table) -> int:

@@ -28,7 +28,7 @@ from millstream.engine.scheduler import (
 from millstream.engine.source_rows import SourceReader
 from millstream.engine.topology import Topology
 from millstream.engine.turns import TurnLock
-from millstream.errors import ExecutionError, StoreError
+from millstream.errors import DamagedError, ExecutionError, StoreError
 from millstream.store.interfaces import Commit, Done, Store, View
 
 DEFAULT_MAX_ROWS = 50_000
@@ -91,19 +91,34 @@ class Engine:
     # --- which queries run ---------------------------------------------------------------------
 
     def add(self, query: Query) -> None:
-        """Take a query in; its state and positions are those of the last commit."""
-        with self.lock, self.store.view() as view:
-            query.load(view)
-            self._progress[query.number] = load_progress(query, view)
-            self.queries[query.number] = query
-            self._arrange(view)
+        """Take a query in; its state and positions are those of the last commit.
+
+        Where they cannot be read now, that is done before anything else. DamagedError where they
+        never can: it is not taken in.
+        """
+        with self.lock:
+            try:
+                with self.store.view() as view:
+                    query.load(view)
+                    self._progress[query.number] = load_progress(query, view)
+                    self.queries[query.number] = query
+                    self._arrange(view)
+            except DamagedError:
+                raise
+            except StoreError:
+                self.queries[query.number] = query
+                self._spoilt = True
 
     def remove(self, number: int) -> None:
         """Take a query out; nothing stored is touched."""
-        with self.lock, self.store.view() as view:
+        with self.lock:
             self._take_out(number)
             self._progress.pop(number, None)
-            self._arrange(view)
+            try:
+                with self.store.view() as view:
+                    self._arrange(view)
+            except StoreError:
+                self._spoilt = True
 
     def _take_out(self, number: int) -> None:
         query = self.queries.pop(number, None)
@@ -163,22 +178,35 @@ class Engine:
                 self.store.settle()
                 self.check()
                 self._recover(failure)
-            except BaseException:
+            except BaseException as error:
                 self.reload()
                 self.check()
-                raise
+                if not self._takes_less(error):
+                    raise
             else:
                 self._rows = min(2 * self._rows, self.max_rows)
                 return moved
 
+    def freshen(self) -> None:
+        """Have memory be as the last commit left it, after a failure. Needs the lock."""
+        if self._spoilt:
+            self.reload()
+
     def check(self) -> None:
         """Raise the error of a commit that failed after its step; everything is as it was before
         it then. Needs the lock."""
-        if self._spoilt:
-            self.reload()
+        self.freshen()
         failed, self._failure = self._failure, None
         if failed is not None:
+            self._takes_less(failed)
             raise failed
+
+    def _takes_less(self, cause: BaseException) -> bool:
+        """Where there was too much for memory, take less from now on; whether that can be."""
+        if not is_too_much(cause) or self._rows <= 1:
+            return False
+        self._rows = max(1, self._rows // _SMALLER)
+        return True
 
     def _settle(self) -> None:
         """Wait for the commit that is being written. If it fails, memory goes back to the one
@@ -191,11 +219,10 @@ class Engine:
         """Go back to the last commit: to take less at once where there was too much for memory,
         else to go on without the query."""
         cause = failure.cause
+        if self._takes_less(cause):
+            self.reload()
+            return
         if is_too_much(cause):
-            if self._rows > 1:
-                self._rows = max(1, self._rows // _SMALLER)
-                self.reload()
-                return
             cause = ExecutionError("what one record becomes does not fit into memory")
         self.reload(without=failure.query.number)
         try:

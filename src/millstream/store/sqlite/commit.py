@@ -107,6 +107,8 @@ class SqliteCommit(Reader):
             self._connection = host.writer()
         self._glance: tuple[Connection, int] | None = None
         self._image = image.draft()
+        if before is not None:
+            self._image.frames = before.frames
         self._cache = cache
         self._shape_hints = shape_hints
         self._spill = spill
