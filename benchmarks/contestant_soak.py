@@ -26,7 +26,7 @@ DAYS = 7
 _DAY_MS = 86_400_000
 _PIECE = 50_000
 _DISORDER_MS = 5_000
-_LATE = 0.0005
+_LATE = 0.00001
 """Such a part of the clicks comes up to a day late, and falls into segments long out of memory."""
 
 _PAGES = ("index.html", "site/user_status.html", "site/login.html", "images/track.png")

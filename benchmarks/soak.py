@@ -4,7 +4,7 @@ hold what is kept and no more, and the last million clicks must go as fast as th
     python -m benchmarks.soak [--clicks N] [--active N] [--fresh N] [--json FILE] [--small]
 
 50,000,000 clicks over 7 days. 5,000 users click at a time, and 20,000 new ones come each day, so
-that keys are ever new; clicks are up to 5 seconds out of order, and one in 2,000 is up to a day
+that keys are ever new; clicks are up to 5 seconds out of order, and one in 100,000 is up to a day
 late and falls into windows that left memory long ago. The recipe's windows take rows for 24 hours:
 from the second day on as many expire as open. Each million is told as it ends; making the clicks is
 not measured. Topics keep everything, as their retention is infinite by default: about 100 bytes a

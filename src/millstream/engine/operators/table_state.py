@@ -147,7 +147,7 @@ class TableState:
     def _kept(self, low: int, high: int) -> np.ndarray:
         """The slots of a range that have a key."""
         slots = np.arange(low, high)
-        return slots[self._keys.holds(slots)]
+        return np.asarray(slots[self._keys.holds(slots)])
 
     def _encode(self, slots: np.ndarray) -> pa.RecordBatch:
         values, absent = self._rows.get(slots)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from millstream.columns import segments as sg
+from millstream.columns.block_index import BlockIndex
 from millstream.columns.hash_index import HashIndex
 from millstream.engine.state.pages import RowShape, columns_of
 from millstream.engine.state.slots import SlotTable
@@ -35,8 +36,9 @@ class Segment:
         kernels: Sequence[ColumnKernel],
         extra: int,
         shape: RowShape,
+        index: HashIndex | BlockIndex,
     ) -> None:
-        self.index = HashIndex()
+        self.index = index
         self.ids = np.empty(0, np.int64)
         self.positions = np.empty(0, np.int64)
         self.table = SlotTable(kernels, extra)

@@ -18,6 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from millstream.columns import segments as sg
+from millstream.columns.block_index import BlockIndex
+from millstream.columns.hash_index import HashIndex
 from millstream.engine.state.frozen import Frozen, freeze
 from millstream.engine.state.held import HeldKeys
 from millstream.engine.state.pages import RowShape
@@ -50,14 +52,24 @@ class Located:
 
 
 class WindowedState:
-    """All segments of one operator."""
+    """All segments of one operator.
+
+    `neighbours`: most rows come with others of the same key at the positions beside theirs.
+    """
 
     def __init__(
-        self, store: StoreId, kernels: Sequence[ColumnKernel], span: int, extra: int = 0
+        self,
+        store: StoreId,
+        kernels: Sequence[ColumnKernel],
+        span: int,
+        extra: int = 0,
+        *,
+        neighbours: bool = False,
     ) -> None:
         self.kernels = tuple(kernels)
         self.span = span
         self.extra = extra
+        self._index: type[HashIndex | BlockIndex] = BlockIndex if neighbours else HashIndex
         self._store = store
         self._shape = RowShape()
         self._row_bytes = bytes_of_row(self.kernels, extra)
@@ -342,7 +354,8 @@ class WindowedState:
         return segment
 
     def _new(self, number: int) -> Segment:
-        return Segment(number * self.span, self.span, self.kernels, self.extra, self._shape)
+        first = number * self.span
+        return Segment(first, self.span, self.kernels, self.extra, self._shape, self._index())
 
     def _view(self) -> AbstractContextManager[View]:
         assert self._later is not None
