@@ -100,12 +100,13 @@ def test_records_and_messages_of_any_length_are_cut(where: str) -> None:
 def grown(path: Path, end: bytes, rounds: int) -> tuple[int, int]:
     """The size of a database file after so many commits of records with this end; the log's lines.
 
-    The records do not compress, or the file would tell little about what is kept."""
+    The records do not compress, or the file would tell little about what is kept; and they are so
+    many that each commit goes into the tables at once."""
     chance = random.Random(rounds)
     # The query's own results are none, so that the file holds the records and the log.
     with connect(RAW + READ.replace("FROM s", "FROM s WHERE a > 5"), str(path)) as db:
         for _ in range(rounds):
-            texts = [chance.randbytes(1_000).hex().encode() for _ in range(100)]
+            texts = [chance.randbytes(1_500).hex().encode() for _ in range(100)]
             write(db, [b'{"w": "%s"%s' % (text, end) for text in texts])
             db.run(until_idle=True)
         assert db.metrics().log_count == (0 if end == b"}" else rounds * 100)
@@ -119,14 +120,14 @@ def test_a_flood_of_bad_records_does_not_grow_the_file(
     monkeypatch.setattr(processing_log, "KEPT_LINES", 200)
     monkeypatch.setattr(processing_log, "LINES_PER_COMMIT", 50)
     taken_by_log = []
-    for rounds in (8, 32):
+    for rounds in (8, 24):
         good, none = grown(tmp_path / f"good{rounds}.db", b"}", rounds)
         bad, kept = grown(tmp_path / f"bad{rounds}.db", b"]", rounds)
         assert none == 0
         assert 200 <= kept <= 250
         taken_by_log.append(bad - good)
-    # Four times as many bad records, and the log takes what it took before, up to some pages.
-    assert 200_000 < taken_by_log[0]
+    # Three times as many bad records, and the log takes what it took before, up to some pages.
+    assert taken_by_log[0] > 200_000
     assert abs(taken_by_log[1] - taken_by_log[0]) < 100_000
 
 
