@@ -12,13 +12,14 @@ from millstream.connect.base import ConnectorError, Rejected, RetriableError, Si
 from millstream.connect.outgoing import OutgoingEncoder
 from millstream.connect.retry import HasRetryPolicy, RetryPolicy
 from millstream.connect.runtime import ConnectorState, owner_of, trace_sentence
-from millstream.errors import MillstreamError
+from millstream.errors import DamagedError, MillstreamError, StoreError
 from millstream.store.interfaces import Records, Store, View
 from millstream.store.portion import portions
 
 _log = logging.getLogger(__name__)
 
 _STOP_WAIT_S = 5.0
+_STORE_RETRY = RetryPolicy(longest_ms=1_000)
 
 
 @runtime_checkable
@@ -99,6 +100,7 @@ class SinkWorker:
         self._state = ConnectorState.PAUSED if paused else ConnectorState.RUNNING
         self._message: str | None = None
         self._positions: dict[int, int] = {}
+        self._unsaved: dict[int, int] = {}
         self._turn = 0
         self._waiting = False  # for news, everything being delivered; guarded by the condition
         self._thread = threading.Thread(
@@ -180,8 +182,13 @@ class SinkWorker:
                         self._await_news()
                 except RetriableError as error:
                     failures += 1
-                    failures = self._back_off(error, failures)
+                    failures = self._back_off(error, failures, self._retry)
                 except Exception as error:
+                    if isinstance(error, StoreError) and not isinstance(error, DamagedError):
+                        # A full disk or a busy file may pass, however long that takes.
+                        failures += 1
+                        failures = self._back_off(error, failures, _STORE_RETRY)
+                        continue
                     if not isinstance(error, MillstreamError):
                         _log.exception("connector %s failed", self.name)
                     failures = 0
@@ -229,6 +236,7 @@ class SinkWorker:
         """Deliver one run of records; false where there is none."""
         with self._condition:
             self._wish.news = False
+        self._save()
         with self._store.view() as view:
             wanted, missing = self._wanted(view)
             work = self._next_work(view, wanted)
@@ -247,7 +255,14 @@ class SinkWorker:
                 return
             self._count(len(records.offset), rejected)
         self._positions[work.topic_id] = work.end
-        self._on_progress(work.topic_id, work.end)
+        self._unsaved[work.topic_id] = work.end
+        self._save()
+
+    def _save(self) -> None:
+        """Tell of what was delivered, also before where that failed."""
+        for topic_id, end in list(self._unsaved.items()):
+            self._on_progress(topic_id, end)
+            del self._unsaved[topic_id]
 
     def _next_work(self, view: View, wanted: list[tuple[str, int]]) -> _Work | None:
         """The next run of the topic whose turn it is."""
@@ -296,10 +311,10 @@ class SinkWorker:
         if rejected:
             self._on_rejected(rejected)
 
-    def _back_off(self, error: RetriableError, failures: int) -> int:
+    def _back_off(self, error: Exception, failures: int, retry: RetryPolicy) -> int:
         if self._stopping():
             return failures
-        delay_ms = self._retry.delay_ms(failures)
+        delay_ms = retry.delay_ms(failures)
         if delay_ms is None:
             text = f"{trace_sentence(error)} Given up after {failures} tries."
             self._set_state(ConnectorState.FAILED, text)

@@ -20,7 +20,7 @@ from millstream.database.topics import check_topic, check_writable
 from millstream.engine.engine import Feed
 from millstream.engine.operators.base import Note
 from millstream.engine.scheduler import LoggedNote
-from millstream.errors import MillstreamError
+from millstream.errors import MillstreamError, StoreError
 from millstream.serde.base import RawPart
 from millstream.store.interfaces import Commit, Store
 
@@ -87,6 +87,8 @@ class ConnectorHost:
         self._log = log
         self._wake = wake
         self._running: dict[str, Running] = {}
+        self._astray = False
+        """Whether sources are ahead of what was committed."""
 
     # --- life --------------------------------------------------------------------------------
 
@@ -103,18 +105,33 @@ class ConnectorHost:
             if not isinstance(error, MillstreamError):
                 _log.exception("connector %s could not be made", info.name)
             running.problem = trace_sentence(error)
-            self.save_states()
+            self._try_to_keep(running)
             return running
         if info.direction == "SOURCE":
             source = cast(Source, made)
             if position is None:
-                self._make_topics(info, source)
+                try:
+                    self._make_topics(info, source)
+                except BaseException:
+                    source.close()
+                    raise
             running.source = SourceRunner(info.id, info.name, source, clock=self._clock, state=wish)
         else:
             running.sink = self._worker(running, cast(Sink, made), paused=paused)
             running.sink.start()
-        self.save_states()
+        self._try_to_keep(running)
         return running
+
+    def topics_of(self, info: ConnectorInfo) -> list[str] | None:
+        """The topics that a source will write; None where it cannot be made."""
+        try:
+            source = cast(Source, self._make(info, {}))
+        except Exception:
+            return None
+        try:
+            return list(source.topics())
+        finally:
+            source.close()
 
     def _make(self, info: ConnectorInfo, position: dict[str, Any]) -> Source | Sink:
         cls = find_class(info.options["connector.class"])
@@ -153,7 +170,7 @@ class ConnectorHost:
             self._change(lambda commit: self._log(commit, notes))
 
         def on_state(state: str, message: str | None) -> None:
-            self._keep(running)
+            self._try_to_keep(running)
             self._wake()
 
         return SinkWorker(
@@ -197,12 +214,19 @@ class ConnectorHost:
     def pause(self, name: str) -> Running:
         """Stop a connector until it is resumed."""
         running = self._running[name]
+        before = running.info
         running.info = replace(running.info, state=str(ConnectorState.PAUSED))
-        if running.source is not None:
-            running.source.pause()
-        if running.sink is not None:
-            running.sink.pause()
-        self._keep(running)
+        part = running.source or running.sink
+        was_running = part is not None and part.state is ConnectorState.RUNNING
+        if part is not None:
+            part.pause()
+        try:
+            self._keep(running)
+        except BaseException:
+            running.info = before
+            if part is not None and was_running:
+                part.resume()
+            raise
         return running
 
     def resume(self, name: str, position: dict[str, Any] | None) -> Running:
@@ -227,7 +251,7 @@ class ConnectorHost:
         assert running.source is not None
         try:
             made = self._make(running.info, position)
-        except MillstreamError as error:
+        except Exception as error:
             running.source.fail(trace_sentence(error))
             return False
         running.source.replace(cast(Source, made))
@@ -244,6 +268,13 @@ class ConnectorHost:
         assert running.source is not None
         running.source.fail(f"Topic {topic} was dropped; drop the connector, too.")
 
+    def _try_to_keep(self, running: Running) -> None:
+        """Write how a connector fares; where that cannot be written now, `save_states` does."""
+        try:
+            self._keep(running)
+        except StoreError:
+            _log.info("how connector %s fares could not be written", running.info.name)
+
     def save_states(self) -> None:
         """Write how connectors fare into the catalogue, where that has changed."""
         for running in self.all():
@@ -257,6 +288,8 @@ class ConnectorHost:
 
     def feeds(self, max_rows: int) -> list[Feed]:
         """What running sources have now, each as a feed for the next commit."""
+        if self._astray:
+            self.restore()
         found: list[Feed] = []
         for running in self.all():
             runner = running.source
@@ -305,8 +338,13 @@ class ConnectorHost:
             and r.source.source.progress() is None
         ]
 
-    def restore(self, positions: dict[int, dict[str, Any]]) -> None:
-        """After a failed commit: make every source anew where the last commit left it."""
+    def restore(self) -> None:
+        """After a failed commit: make every source anew where the last commit left it. Where that
+        cannot be read, the next feeds are not given before it was."""
+        self._astray = True
+        with self._store.view() as view:
+            positions = view.entries(POSITION)
+        self._astray = False
         for running in self.all():
             if running.source is not None:
                 self._make_again(running, positions.get(running.info.id, {}))

@@ -466,10 +466,12 @@ class Database:
     def snapshot(self) -> Iterator[View]:
         """The last commit, for as long as it takes to read from it: the catalogue, the running
         queries' tables and the view all show the same one."""
-        with self.engine.lock, self.store.view() as view:
-            if self.store.read_only:
-                self.catalog = load_catalog(view)
-            yield view
+        with self.engine.lock:
+            self.engine.freshen()
+            with self.store.view() as view:
+                if self.store.read_only:
+                    self.catalog = load_catalog(view)
+                yield view
 
     def refresh(self) -> None:
         """Read the catalogue again: a reader sees what the writer has committed since."""

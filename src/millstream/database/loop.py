@@ -81,7 +81,7 @@ class EngineLoop:
         try:
             yield
         except BaseException:
-            self._database.connectors.restore(self._database.positions())
+            self._database.connectors.restore()
             raise
 
     def run(self, for_ms: int | None, until_idle: bool) -> None:

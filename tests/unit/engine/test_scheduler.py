@@ -164,6 +164,8 @@ def test_a_step_that_fails_at_any_place_is_as_if_it_never_was(
                 db.engine.step([lambda c: append(c, some("a", 3))])
     assert db.sql("SELECT * FROM t").rows() == [("k", 2, 2)]
     db.engine.step([lambda c: append(c, some("a", 3))])
+    while db.engine.step():
+        pass  # where memory was short, less is taken at once
     assert db.sql("SELECT * FROM t").rows() == [("k", 5, 5)]
     assert ends(db)["T"] == 5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from millstream.catalog.catalog import did_you_mean
@@ -38,17 +39,20 @@ def create(database: Database, statement: ast.CreateConnector, parsed: Parsed) -
         _, options = prepare(statement.direction, _options(statement))
     except ConnectorError as error:
         raise SemanticError(error.message, statement.position, hint=error.hint) from error
+    info = ConnectorInfo(0, name, statement.direction, options, statement=parsed.text)
+    topics = None
+    if statement.direction == "SOURCE":
+        topics = database.connectors.topics_of(info)
     with database.change() as (commit, catalog):
-        info = ConnectorInfo(
-            id=commit.allocate_id("connector"),
-            name=name,
-            direction=statement.direction,
-            options=options,
-            statement=parsed.text,
-        )
+        info = replace(info, id=commit.allocate_id("connector"))
         catalog.connectors[name] = info
         save_connector(commit, info)
-    running = database.connectors.start(info, None)
+        if topics is not None:
+            for topic in topics:
+                if commit.topic(topic) is None:
+                    commit.create_topic(topic, 1)
+            commit.put_entry(POSITION, info.id, {})
+    running = database.connectors.start(info, None if topics is None else {})
     if running.state == "FAILED":
         return Outcome(text, f"connector {name} created, but FAILED: {running.message}")
     return Outcome(text, f"connector {name} created")
@@ -61,12 +65,17 @@ def drop(database: Database, statement: ast.DropConnector, parsed: Parsed) -> Ou
         if statement.if_exists:
             return Outcome(parsed.text, f"there is no connector {statement.name}")
         raise _unknown(database, statement.name, statement.position)
+    position = database.positions().get(info.id)
     database.connectors.stop(info.name, database.engine.lock)
-    with database.change() as (commit, catalog):
-        catalog.connectors.pop(info.name)
-        commit.delete_entry("connector", info.id)
-        commit.delete_entry(POSITION, info.id)
-        commit.drop_positions(owner_of(info.id))
+    try:
+        with database.change() as (commit, catalog):
+            catalog.connectors.pop(info.name)
+            commit.delete_entry("connector", info.id)
+            commit.delete_entry(POSITION, info.id)
+            commit.drop_positions(owner_of(info.id))
+    except BaseException:
+        database.connectors.start(database.catalog.connectors[info.name], position)
+        raise
     return Outcome(parsed.text, f"connector {info.name} dropped")
 
 
