@@ -38,6 +38,8 @@ _MOST_WINDOWS_PER_SEGMENT = 64
 _SEGMENTS_PER_RETENTION = 64
 _FEW_ROWS = 64
 _PIECE_ROWS = 1 << 16
+_MANY_WINDOWS = 4
+"""So many of a row's windows are worth an index of neighbours."""
 
 
 @dataclass(slots=True)
@@ -100,7 +102,12 @@ class WindowedAggregation:
         self.window = window
         self.calls = AggregateCalls(spec)
         self.keys = StoredKeys([c.type for c in spec.key], store)
-        self.state = WindowedState(store, self.calls.kernels, _windows_per_segment(window))
+        self.state = WindowedState(
+            store,
+            self.calls.kernels,
+            _windows_per_segment(window),
+            neighbours=window.size_ms >= _MANY_WINDOWS * window.advance_ms,
+        )
         self.times = StreamTimes()
         self.observed = StreamTimes()
         self.closing = WindowClosing(name, window)
