@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -35,8 +37,10 @@ class Child:
     def ask(self, line: str) -> Figures:
         """Send a line and wait for the answer."""
         assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
+        # Where the child has ended, the missing answer tells how.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
         return self.answer()
 
     def answer(self) -> Figures:
@@ -58,7 +62,8 @@ class Child:
         trace: TracebackType | None,
     ) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
 
@@ -66,12 +71,17 @@ class Child:
 def answer(respond: Callable[[str], Figures]) -> None:
     """In a child that stays: answer each line of standard input, until there are no more."""
     for line in sys.stdin:
-        print(json.dumps(respond(line.strip())), flush=True)
+        hand_back(respond(line.strip()))
 
 
 def hand_back(figures: Figures) -> None:
-    """In a child: print the figures as its last line."""
-    print(json.dumps(figures), flush=True)
+    """In a child: print the figures as its last line. A parent that was killed wants none: the
+    child ends then, and says so in one line."""
+    try:
+        print(json.dumps(figures), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit("nobody waits for the figures any more") from None
 
 
 class Watch:

@@ -6,7 +6,9 @@ import argparse
 import json
 import os
 import platform
+import signal
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -27,12 +29,14 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace, measure: Callable[[Path], tuple[Figures, str]]) -> None:
     """Measure in a folder that goes away, print the table, and write the figures."""
+    # Being told to end is an exception, so that no child and no folder is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     with tempfile.TemporaryDirectory(prefix="millstream-bench-") as folder:
         figures, shown = measure(Path(folder))
         commit_ms = fsync_ms(Path(folder))
-    print(f"\n{shown}\n\n{machine()}; an fsync of 4 KB takes {commit_ms:.1f} ms here.")
     if options.json is not None:
         write(options.json, figures)
+    print(f"\n{shown}\n\n{machine()}; an fsync of 4 KB takes {commit_ms:.1f} ms here.")
 
 
 def write(path: Path, figures: Figures) -> None:
