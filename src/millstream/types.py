@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_@]*\Z")
@@ -152,9 +152,18 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The columns of a stream or table in declared order; `key` and `value` are views of it."""
+    """The columns of a stream or table in declared order; `key` are those of the record's key,
+    `value` those of its value, `headers` those that show its headers."""
 
     columns: tuple[Column, ...]
+    key: tuple[Column, ...] = field(init=False, repr=False, compare=False)
+    value: tuple[Column, ...] = field(init=False, repr=False, compare=False)
+    headers: tuple[Column, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name, role in (("key", Role.KEY), ("value", Role.VALUE), ("headers", Role.HEADERS)):
+            found = tuple(c for c in self.columns if c.role is role)
+            object.__setattr__(self, name, found)
 
     @staticmethod
     def of(key: Iterable[tuple[str, SqlType]], value: Iterable[tuple[str, SqlType]]) -> Schema:
@@ -163,21 +172,6 @@ class Schema:
             tuple(Column(n, t, Role.KEY) for n, t in key)
             + tuple(Column(n, t, Role.VALUE) for n, t in value)
         )
-
-    @property
-    def key(self) -> tuple[Column, ...]:
-        """The columns of the record's key."""
-        return tuple(c for c in self.columns if c.role is Role.KEY)
-
-    @property
-    def value(self) -> tuple[Column, ...]:
-        """The columns of the record's value."""
-        return tuple(c for c in self.columns if c.role is Role.VALUE)
-
-    @property
-    def headers(self) -> tuple[Column, ...]:
-        """The columns that show the record's headers."""
-        return tuple(c for c in self.columns if c.role is Role.HEADERS)
 
     def find(self, name: str) -> Column | None:
         """The column of exactly this name, or None."""

@@ -138,16 +138,22 @@ def pick(array: pa.Array, rows: np.ndarray) -> pa.Array:
     return take(array, pa.array(rows))
 
 
-def masked(array: pa.Array, null: np.ndarray) -> pa.Array:
-    """The array with nulls where the mask is true."""
-    if not null.any():
-        return array
+def masked(arrays: list[pa.Array], null: np.ndarray) -> list[pa.Array]:
+    """The arrays with nulls where the mask is true."""
+    if not np.count_nonzero(null):
+        return arrays
+    bits = np.packbits(~null, bitorder="little")
+    return [_masked(a, null, bits) for a in arrays]
+
+
+def _masked(array: pa.Array, null: np.ndarray, bits: np.ndarray) -> pa.Array:
+    """`bits` is the bitmap of the rows that stay."""
     if array.offset or pa.types.is_nested(array.type) or pa.types.is_null(array.type):
         return take(array, pa.array(np.arange(len(array)), mask=null))
-    valid = valid_mask(array) & ~null if array.null_count else ~null
-    _, *values = array.buffers()
-    bits = pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.Array.from_buffers(array.type, len(array), [bits, *values])
+    validity, *values = array.buffers()
+    if array.null_count:
+        bits = bits & np.frombuffer(validity, np.uint8, len(bits))
+    return pa.Array.from_buffers(array.type, len(array), [pa.py_buffer(bits), *values])
 
 
 def concat(arrays: Sequence[pa.Array]) -> pa.Array:

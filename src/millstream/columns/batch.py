@@ -127,6 +127,12 @@ class Batch:
             self.old_null,
         )
 
+    def with_more(self, schema: Schema, more: list[pa.Array]) -> Batch:
+        """The same rows with further columns behind the others, the old rows with them, too."""
+        wider = self.with_columns(schema, [*self.arrays, *more])
+        wider.old = None if self.old is None else [*self.old, *more]
+        return wider
+
     def with_old(self, old: list[pa.Array] | None, old_null: np.ndarray | None) -> Batch:
         """The same rows as changes of other old rows."""
         return self._with_nulls(self.value_null, old, old_null)

@@ -181,11 +181,10 @@ class AggregateStage:
         return self._with_bounds(self.aggregation.lookup(keys))
 
     def _with_bounds(self, batch: Batch) -> Batch:
-        if not self.windowed:
-            return replace(batch, schema=self.schema)
-        bounds = [pa.array(batch.window_start), pa.array(batch.window_end)]
-        old = None if batch.old is None else [*batch.old, *bounds]
-        return replace(batch, schema=self.schema, arrays=[*batch.arrays, *bounds], old=old)
+        bounds: list[pa.Array] = []
+        if self.windowed:
+            bounds = [pa.array(batch.window_start), pa.array(batch.window_end)]
+        return batch.with_more(self.schema, bounds)
 
     def states(self) -> Iterator[Stateful]:
         yield from self.below.states()

@@ -61,19 +61,16 @@ def is_empty(array: pa.Array) -> np.ndarray:
 
 def nullify(array: pa.Array, mask: np.ndarray) -> pa.Array:
     """The array with nulls where the mask is true."""
-    return masked(array, mask)
+    return masked([array], mask)[0]
 
 
 def blank_out(
     arrays: list[pa.Array], null: np.ndarray | None
 ) -> tuple[list[pa.Array], np.ndarray | None]:
     """The columns with nulls where the whole part is null, and the mask, None where it is empty."""
-    if null is None or not null.any():
+    if null is None or not np.count_nonzero(null):
         return arrays, None
-    blank = [
-        masked(a, null) if not a.null_count or (valid_mask(a) & null).any() else a for a in arrays
-    ]
-    return blank, null
+    return masked(arrays, null), null
 
 
 def null_where(records: pa.Array, null: np.ndarray | None) -> pa.Array:

@@ -38,7 +38,7 @@ def test_masked_values_are_null_and_the_others_as_they_were(
     column: pa.Array, mask: list[int]
 ) -> None:
     wanted: list[Any] = [None if m else v for m, v in zip(mask, column.to_pylist(), strict=True)]
-    found = arrow.masked(column, np.array(mask, bool))
+    (found,) = arrow.masked([column], np.array(mask, bool))
     found.validate(full=True)
     assert found.to_pylist() == wanted
     assert found.null_count == wanted.count(None)

@@ -115,7 +115,7 @@ def session_changes(
     """The events as changes of the result table; a session's row time is its end, and its key that
     of the row that caused the event."""
     keys = [arrow.pick(k, events.row) for k in batch.key_arrays]
-    values = [arrow.masked(v, events.gone) for v in calls.results(events.new)]
+    values = arrow.masked(calls.results(events.new), events.gone)
     olds = calls.results(events.old)
     return batch.derive(
         events.row,
