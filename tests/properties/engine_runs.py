@@ -19,7 +19,7 @@ from millstream.engine.source_rows import encode_part
 from millstream.serde.base import RawPart
 from millstream.store.interfaces import Commit
 from tests.properties.program_records import Record
-from tests.properties.programs import Program
+from tests.properties.program_relations import Program
 
 Row = tuple[bytes | None, bytes | None, int, tuple[int, int] | None, Any, int, int]
 """Key, value, event time, window, headers, partition, offset."""

@@ -18,82 +18,18 @@ from tests.properties.program_records import (
     DRAWN,
     INT,
     STRING,
-    Record,
     Topic,
     records,
     topics,
 )
-
-
-@dataclass(frozen=True)
-class Relation:
-    """A stream or table as a query sees it. `key` and `value` are (name, type) pairs.
-
-    `windowed`: its key has a window; `window` and `window_size` (s) are those of a windowed table.
-    `derived`: a query writes it. `changing`: what a joining stream sees of it depends on how a
-    cache cuts its updates.
-    """
-
-    name: str
-    is_table: bool
-    key: tuple[tuple[str, str], ...]
-    value: tuple[tuple[str, str], ...]
-    topic: str
-    value_format: str
-    partitions: int
-    key_format: str
-    windowed: bool = False
-    window: str = ""
-    window_size: int = 0
-    derived: bool = False
-    changing: bool = False
-
-    @property
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        """Key, then value."""
-        return (*self.key, *self.value)
-
-    def result(
-        self, name: str, key: Sequence[tuple[str, str]], value: Sequence[tuple[str, str]]
-    ) -> Relation:
-        """What a query over this relation makes, where it stays a stream or table."""
-        return replace(
-            self, name=name, key=tuple(key), value=tuple(value), topic=name, derived=True
-        )
-
-
-@dataclass(frozen=True)
-class Program:
-    """`script` makes everything; `records` are what the input topics get, in this order."""
-
-    script: tuple[str, ...]
-    records: tuple[Record, ...]
-    sinks: tuple[str, ...]
-    tables: tuple[str, ...]
-
-    def text(self) -> str:
-        """The script."""
-        return "\n".join(self.script)
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What a program may hold. `cached`: only what a cache leaves the same in the end. `writers`:
-    several queries may write one stream, in the order in which they were made."""
-
-    cached: bool = False
-    writers: bool = True
-    max_queries: int = 4
-    max_records: int = 14
-    partitions: Sequence[int] = (1, 1, 2, 3)
-    harsh_doubles: bool = True
+from tests.properties.program_relations import Program, Relation, Traits
 
 
 @dataclass
 class Maker(Expressions):
     """Draws one program."""
 
-    traits: Traits = Traits()
+    traits: Traits = field(default_factory=Traits)
     partitions: int = 1
     relations: list[Relation] = field(default_factory=list)
     script: list[str] = field(default_factory=list)
@@ -140,6 +76,7 @@ class Maker(Expressions):
             topic.value_format,
             self.partitions,
             topic.key_format,
+            ancestors=frozenset({topic.name}),
         )
 
     # --- queries -------------------------------------------------------------------------------
@@ -147,13 +84,9 @@ class Maker(Expressions):
     def query(self) -> None:
         """One more persistent query."""
         streams = [r for r in self.relations if not r.is_table]
-        tables = [r for r in self.relations if r.is_table and not r.windowed]
+        tables = [r for r in self.relations if r.is_table and not (r.windowed or r.regrouped)]
         keyed = [s for s in streams if len(s.key) == 1 and not s.windowed]
-        if self.traits.cached:
-            group_tables = [t for t in tables if not t.derived]
-            join_tables = [t for t in tables if not t.changing]
-        else:
-            group_tables, join_tables = tables, tables
+        join_tables = [t for t in tables if not (self.traits.cached and t.changing)]
         forms: list[Callable[[], None]] = [lambda: self.group(self.one(*streams))] * 3
         forms += [lambda: self.select(self.one(*streams))] * 2
         forms += [lambda: self.partition_by(self.one(*streams))]
@@ -165,7 +98,7 @@ class Maker(Expressions):
             forms += [lambda: self.join(*self.one(*pairs))] * 2
         if tables:
             forms += [lambda: self.select(self.one(*tables))]
-        two = [(a, b) for a in group_tables for b in group_tables if self._may_meet(a, b)]
+        two = [(a, b) for a in tables for b in tables if self._may_meet(a, b)]
         two = [(a, b) for a, b in two if len(a.key) == 1 == len(b.key)]
         if two:
             forms += [lambda: self.join_tables(*self.one(*two))] * 5
@@ -175,8 +108,8 @@ class Maker(Expressions):
         windowed = [r for r in self.relations if r.window]
         if windowed and not self.traits.cached:
             forms += [lambda: self.read_windows(self.one(*windowed))] * 3
-        if group_tables:
-            forms += [lambda: self.group(self.one(*group_tables))] * 2
+        if tables:
+            forms += [lambda: self.group(self.one(*tables))] * 2
         self.one(*forms)()
 
     def make(
@@ -287,8 +220,15 @@ class Maker(Expressions):
             f" {kind} JOIN {table.name} r ON {on} = r.{key_name}{where} EMIT CHANGES"
         )
         result = stream.result(name, [("JK", key_type)], value)
-        self.make(result, text, formats=_plain(value))
+        self.make(self._met(result, stream, table), text, formats=_plain(value))
         return None
+
+    @staticmethod
+    def _met(result: Relation, left: Relation, right: Relation) -> Relation:
+        """The result of a join, which may close a diamond."""
+        if left.ancestors & right.ancestors and (left.derived or right.derived):
+            DRAWN["diamond"] += 1
+        return replace(result, ancestors=left.ancestors | right.ancestors)
 
     @staticmethod
     def _may_meet(left: Relation, right: Relation) -> bool:
@@ -315,7 +255,7 @@ class Maker(Expressions):
         value = [(f"V{i}", t) for i, (_, t) in enumerate(wanted)]
         columns = [f"{n} AS V{i}" for i, (n, _) in enumerate(wanted)]
         key = "ROWKEY" if kind == "FULL OUTER" else f"l.{first}"
-        result = left.result(name, [("JK", key_type)], value)
+        result = self._met(left.result(name, [("JK", key_type)], value), left, right)
         text = (
             f"SELECT {', '.join([f'{key} AS JK', *columns])} FROM {left.name} l"
             f" {kind} JOIN {right.name} r {within} ON l.{first} = r.{second} EMIT CHANGES"
@@ -344,7 +284,9 @@ class Maker(Expressions):
         value = [(f"V{i}", t) for i, (_, t) in enumerate(wanted)]
         columns = [f"{n} AS V{i}" for i, (n, _) in enumerate(wanted)]
         shown = "ROWKEY" if kind == "FULL OUTER" else f"l.{key_name}"
-        result = replace(left.result(name, [("JK", key_type)], value), changing=True)
+        result = self._met(left.result(name, [("JK", key_type)], value), left, right)
+        loose = any(r.loose or r.derived for r in (left, right))
+        result = replace(result, changing=True, loose=loose)
         text = (
             f"SELECT {', '.join([f'{shown} AS JK', *columns])} FROM {left.name} l"
             f" {kind} JOIN {right.name} r ON l.{on} = r.{other} EMIT CHANGES"
@@ -392,10 +334,12 @@ class Maker(Expressions):
             where = f" WHERE {self.predicate(of.columns)}" if self.chance(50) else ""
             return f"SELECT {key_name}, {ints} AS V0, {texts} AS V1 FROM {of.name}{where}"
 
+        more = [self.one(*others) for _ in range(self.one(1, 1, 2))]
         target = source.result(name, [(key_name, key_type)], value)
+        target = replace(target, ancestors=target.ancestors.union(*(r.ancestors for r in more)))
         self.make(target, f"{body(source)} EMIT CHANGES")
-        for _ in range(self.one(1, 1, 2)):
-            self.script.append(f"INSERT INTO {name} {body(self.one(*others))} EMIT CHANGES;")
+        for other in more:
+            self.script.append(f"INSERT INTO {name} {body(other)} EMIT CHANGES;")
         return
 
     # --- aggregations --------------------------------------------------------------------------
@@ -431,7 +375,8 @@ class Maker(Expressions):
             f" GROUP BY {', '.join(keys)}{having} EMIT {emit}"
         )
         result = source.result(name, key_columns, value)
-        result = replace(result, is_table=True, changing=True, windowed=False)
+        result = replace(result, is_table=True, changing=True, windowed=False, loose=False)
+        result = replace(result, regrouped=self._is_regrouped(source))
         if window:
             kind, size = window.split()[1], int(window.split("(")[1].split(",")[0].split()[-2])
             size = 0 if kind == "SESSION" else size
@@ -440,6 +385,10 @@ class Maker(Expressions):
         if several is None and self.chance(20):
             several = "JSON"
         self.make(result, text, formats=_plain(value), key_format=several)
+
+    def _is_regrouped(self, source: Relation) -> bool:
+        """Whether the groups of a table depend on which of its updates a cache lets through."""
+        return self.traits.cached and source.is_table and source.derived
 
     def _group_keys(self, source: Relation) -> tuple[list[str], list[tuple[str, str]]]:
         keys: list[str] = []
@@ -458,16 +407,20 @@ class Maker(Expressions):
         return keys, columns
 
     def _calls(self, source: Relation) -> list[tuple[str, str]]:
+        regrouped = self._is_regrouped(source)
         exact = self.traits.cached and source.is_table
         forms: list[tuple[str, str, str]] = [
+            ("SUM({})", DOUBLE, DOUBLE),
             ("COUNT(*)", "", BIGINT),
             ("COUNT({})", self.one(INT, STRING), BIGINT),
             ("SUM({})", INT, INT),
             ("SUM({})", BIGINT, BIGINT),
-            ("SUM({})", DOUBLE, DOUBLE),
             *(("AVG({})", kind, DOUBLE) for kind in (INT, BIGINT, DOUBLE)),
         ]
-        if source.value_format == "DELIMITED":
+        if regrouped:
+            # A sum of doubles depends on what was added and taken away in between.
+            forms = [f for f in forms if DOUBLE not in f]
+        elif source.value_format == "DELIMITED":
             # The format of the source cannot hold a state that is a structure or array.
             forms, exact = forms[:-3], True
         ordered: list[tuple[str, str, str]] = [
@@ -491,9 +444,18 @@ class Maker(Expressions):
         for template, argument, result in chosen:
             function = template.split("(")[0]
             DRAWN[f"{function}({argument.lower() or '*'})"] += 1
-            call = template.format(self.expression(source.columns, argument, 1) if argument else "")
-            calls.append((call, result))
+            calls.append((template.format(self._argument(source, argument)), result))
+        if regrouped:
+            DRAWN["groups of a derived table"] += 1
+            calls = [("COUNT(*)", BIGINT), *(c for c in calls if c[0] != "COUNT(*)")]
         return calls
+
+    def _argument(self, source: Relation, kind: str) -> str:
+        """What an aggregate is taken over: a column as it is, or an expression."""
+        own = [n for n, t in source.columns if t == kind]
+        if own and self.chance(60):
+            return str(self.one(*own))
+        return self.expression(source.columns, kind, 1) if kind else ""
 
     def _window(self) -> tuple[str, bool]:
         form = self.one("none", "TUMBLING", "HOPPING", "SESSION")
@@ -555,12 +517,15 @@ def programs(draw: Draw, traits: Traits | None = None) -> Program:
         tuple(found),
         tuple(r.name for r in derived),
         tuple(r.name for r in derived if r.is_table),
+        tuple(r.name for r in derived if r.loose),
+        tuple(r.name for r in derived if r.regrouped),
     )
 
 
 def cuts(length: int) -> st.SearchStrategy[list[int]]:
     """Sizes of the pieces of so many records."""
-    ends = st.lists(st.integers(1, max(1, length - 1)), max_size=4, unique=True)
+    least = min(1, max(0, length - 1))
+    ends = st.lists(st.integers(1, max(1, length - 1)), min_size=least, max_size=4, unique=True)
     return ends.map(lambda e: _sizes(sorted(x for x in e if x < length), length))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from millstream.database import Database
 from tests.properties.engine_runs import Dump, Run, final
 from tests.properties.program_records import Record
-from tests.properties.programs import Program
+from tests.properties.program_relations import Program
 
 AGGREGATES = (
     "COUNT(*) AS n, COUNT(i) AS ni, SUM(i) AS si, SUM(l) AS sl, SUM(d) AS sd, MIN(i) AS mi,"

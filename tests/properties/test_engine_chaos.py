@@ -13,7 +13,8 @@ from millstream.database import Database
 from millstream.errors import StoreError
 from millstream.store.interfaces import Commit
 from tests.properties.engine_runs import Run, append, check_healthy, dump, outcome, parts
-from tests.properties.programs import Program, Traits, programs
+from tests.properties.program_relations import Program, Traits
+from tests.properties.programs import programs
 
 ACTS = ("feed", "feed", "feed", "append", "make", "pause", "resume", "reload", "reopen", "fail")
 EVENTS = st.tuples(st.sampled_from(ACTS), st.integers(0, 99))

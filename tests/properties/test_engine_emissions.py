@@ -17,7 +17,8 @@ from millstream.engine.query import CACHE_PROPERTY, Query
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
 from millstream.store.interfaces import View
 from tests.properties.engine_runs import Run
-from tests.properties.programs import Program, cuts, programs
+from tests.properties.program_relations import Program
+from tests.properties.programs import cuts, programs
 
 
 def rows_of(batch: Batch) -> list[tuple[Any, ...]]:

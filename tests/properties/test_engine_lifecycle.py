@@ -22,7 +22,8 @@ from tests.properties.engine_runs import (
     parts,
 )
 from tests.properties.program_records import Record
-from tests.properties.programs import Program, Traits, cuts, programs
+from tests.properties.program_relations import Program, Traits
+from tests.properties.programs import cuts, programs
 
 
 def feed(database: Database, records: Sequence[Record]) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from millstream.database import Database
 from tests.properties.engine_runs import Run, final, outcome
 from tests.properties.program_records import INT, Topic, records, topics
-from tests.properties.programs import Program, cuts
+from tests.properties.program_relations import Program
+from tests.properties.programs import cuts
 from tests.properties.test_engine_cuts import many, same
 
 KINDS = ("JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN")
