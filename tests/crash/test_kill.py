@@ -291,4 +291,4 @@ def test_killed_at_random_moments(tmp_path: Path, never_killed: Any, cache: int)
         check(found, never_killed(cache), cache)
     print(f"killed {dict(killed)} in {round_} rounds")
     if KILLS >= 100:
-        assert killed.keys() == set(PHASES)
+        assert killed.keys() >= set(PHASES) - {"start"}

@@ -371,10 +371,11 @@ class Database:
         with self.engine.lock:
             if running.info.name not in self.catalog.connectors:
                 return
+            info = running.current()
             with self.change() as (commit, catalog):
-                info = running.stored = running.current()
                 catalog.connectors[info.name] = info
                 save_connector(commit, info)
+            running.stored = info
 
     def session(self) -> dict[str, str]:
         """The session's properties as they are now."""
