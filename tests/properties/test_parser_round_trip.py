@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from millstream import types as t
-from millstream.errors import ParseError
+from millstream.errors import LINE_END, ParseError
 from millstream.sql import (
     ast,
     format_expression,
@@ -369,6 +369,6 @@ def test_any_text_is_a_script_or_refused_at_a_place_in_it(words: list[str]) -> N
         assert refusal.position is not None
         assert refusal.source == text
         assert refusal.render()
-        lines = text.splitlines() or [""]
+        lines = LINE_END.split(text)
         assert 1 <= refusal.position.line <= len(lines)
         assert 1 <= refusal.position.column <= len(lines[refusal.position.line - 1]) + 1
