@@ -118,8 +118,9 @@ def main(path: str, clicks: str, active: str, fresh: str, portion: str) -> None:
     with Database.open(path, max_rows=_PIECE) as db:
         prepare(db, population)
         seconds, cpu_seconds, told = 0.0, 0.0, 0
-        for start in range(0, population.clicks, _PIECE):
-            size = min(_PIECE, population.clicks - start)
+        piece = min(_PIECE, int(portion))
+        for start in range(0, population.clicks, piece):
+            size = min(piece, population.clicks - start)
             values, rowtime = population.piece(start, size)
             wall, cpu = time.perf_counter(), time.process_time()
             feed(db, values, rowtime)

@@ -13,7 +13,6 @@ click stay in the file for them; what state takes is told apart.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -50,28 +49,30 @@ def main() -> None:
     options = parser.parse_args()
     if options.small:
         options.clicks, options.active, options.fresh = 400_000, 500, 2_000
-    report.run(options, lambda folder: _measure(folder, options))
+    report.run(
+        options, lambda folder: measure(folder, options.clicks, options.active, options.fresh)
+    )
 
 
-def _measure(folder: Path, options: argparse.Namespace) -> tuple[Figures, str]:
-    needed, free = options.clicks * _BYTES_PER_CLICK, shutil.disk_usage(folder).free
+def measure(folder: Path, clicks: int, active: int, fresh: int) -> tuple[Figures, str]:
+    """Run so many clicks in a folder, `active` users at a time and `fresh` new ones a day: the
+    figures, and what the file keeps."""
+    needed, free = clicks * _BYTES_PER_CLICK, shutil.disk_usage(folder).free
     if free < needed:
         raise SystemExit(f"{folder} has {free / MB:,.0f} MB free; {needed / MB:,.0f} are needed")
     path = folder / "soak.db"
-    portion = min(_PORTION, options.clicks // 4)
     portions: list[Figures] = []
     print(f"| {' | '.join(_HEADS)} |", flush=True)
-    for figures in _portions(path, options, portion):
+    for figures in _portions(path, clicks, active, fresh, min(_PORTION, clicks // 4)):
         portions.append(figures)
-        row = _row(figures, _before(portions), options.clicks)
+        row = _row(figures, _before(portions), clicks)
         print(report.table(_HEADS, [row]).splitlines()[-1], flush=True)
     kept = kept_in(path)
-    return _figures(portions, kept), kept.table(options.clicks)
+    return _figures(portions, kept), kept.table(clicks)
 
 
-def _portions(path: Path, options: argparse.Namespace, portion: int) -> Iterator[Figures]:
-    arguments = (path, options.clicks, options.active, options.fresh, portion)
-    command = [sys.executable, "-m", "benchmarks.contestant_soak", *map(str, arguments)]
+def _portions(path: Path, *numbers: int) -> Iterator[Figures]:
+    command = [sys.executable, "-m", "benchmarks.contestant_soak", str(path), *map(str, numbers)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         for line in child.stdout:
