@@ -8,6 +8,12 @@ from collections.abc import Callable
 
 from millstream import types as t
 from millstream.functions.limits import check_length
+from millstream.functions.linear_regex import (
+    LinearMatch,
+    LinearPattern,
+    NotLinearError,
+    is_patient,
+)
 from millstream.functions.registry import ArrayOf, ScalarFunction, Variant
 
 S, I = t.STRING, t.INTEGER  # noqa: E741
@@ -62,8 +68,24 @@ def _class_spans(pattern: str) -> Callable[[int], bool]:
     return lambda place: any(a < place < b for a, b in spans)
 
 
-def _extract(pattern: str, text: str, group: int = 0) -> str | None:
+def _matcher(pattern: str, text: str) -> re.Pattern[str] | LinearPattern:
+    """The pattern as something that is done with this text in a bearable time, where there is."""
     regex = java_regex(pattern)
+    if is_patient(regex, len(text)):
+        return regex
+    return _linear(pattern) or regex
+
+
+@functools.lru_cache(maxsize=256)
+def _linear(pattern: str) -> LinearPattern | None:
+    try:
+        return LinearPattern(java_regex(pattern))
+    except NotLinearError:
+        return None
+
+
+def _extract(pattern: str, text: str, group: int = 0) -> str | None:
+    regex = _matcher(pattern, text)
     if group > regex.groups:
         return None
     match = regex.search(text)
@@ -71,27 +93,25 @@ def _extract(pattern: str, text: str, group: int = 0) -> str | None:
 
 
 def _extract_all(pattern: str, text: str, group: int = 0) -> list[str | None] | None:
-    regex = java_regex(pattern)
+    regex = _matcher(pattern, text)
     if group > regex.groups:
         return None
     return [m[group] for m in regex.finditer(text)]
 
 
 def _replace(text: str, pattern: str, replacement: str) -> str:
-    regex = java_regex(pattern)
-    grown = len(text)
-
-    def filled(match: re.Match[str]) -> str:
-        nonlocal grown
+    parts: list[str] = []
+    place, grown = 0, len(text)
+    for match in _matcher(pattern, text).finditer(text):
         part = _filled(replacement, match)
         grown += len(part)
         check_length(grown, len(text))
-        return part
+        parts += (text[place : match.start()], part)
+        place = match.end()
+    return "".join((*parts, text[place:]))
 
-    return regex.sub(filled, text)
 
-
-def _filled(replacement: str, match: re.Match[str]) -> str:
+def _filled(replacement: str, match: re.Match[str] | LinearMatch) -> str:
     def part(found: re.Match[str]) -> str:
         if found[1] is not None:
             return found[1]
@@ -107,8 +127,8 @@ def _filled(replacement: str, match: re.Match[str]) -> str:
 
 
 def _split(text: str, pattern: str) -> list[str]:
-    regex = java_regex(pattern)
-    if not pattern or regex.fullmatch("") is not None:
+    regex = _matcher(pattern, text)
+    if not pattern or java_regex(pattern).fullmatch("") is not None:
         return _java_split(text, regex)
     parts, place = [], 0
     for match in regex.finditer(text):
@@ -117,7 +137,7 @@ def _split(text: str, pattern: str) -> list[str]:
     return [*parts, text[place:]]
 
 
-def _java_split(text: str, regex: re.Pattern[str]) -> list[str]:
+def _java_split(text: str, regex: re.Pattern[str] | LinearPattern) -> list[str]:
     """Java's own split: no empty part at the start of an empty match, none at the end."""
     parts, place = [], 0
     for match in regex.finditer(text):
