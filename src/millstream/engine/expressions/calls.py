@@ -138,17 +138,10 @@ class Call(Node):
             try:
                 return self._by_column(operands, failed, frame.length)
             except Exception as error:
-                # Fewer rows may fit; one that does not has failed.
+                # Fewer rows may fit. Of whatever else it raises, row by row tells which row it is.
                 if is_too_much(error) and frame.length > 1:
                     raise
-                if self._row_form is None:
-                    return self._all_failed(failure_message(error), frame)
         return self._by_row(operands, failed, frame)
-
-    def _all_failed(self, message: str, frame: Frame) -> Result:
-        assert self.type is not None
-        frame.report_rows(np.arange(frame.length), lambda row: message)
-        return Result(arrow.nulls(self.type, frame.length), np.ones(frame.length, bool))
 
     def _by_column(self, operands: list[Any], failed: np.ndarray | None, length: int) -> Result:
         assert self.type is not None
