@@ -21,9 +21,11 @@ _SEED_1, _SEED_2 = np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344)
 _NULL_1, _NULL_2 = np.uint64(0xA4093822299F31D0), np.uint64(0x082EFA98EC4E6C89)
 _STEP, _FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 _FEW, _MANY = 16, 1024
-_RECALL_ROWS = 16
+_RECALL_ROWS, _RECALL_INTEGERS = 128, 32
 _RECALLED = 65_536
 _LONG_TEXT = 256
+_SLICE = 32_768
+"""Texts hashed at once: their words stay in the processor's cache."""
 _NO_ROWS = np.empty(0, np.int64)
 _NAN_BITS = np.array([np.nan]).view(np.int64)[0]
 
@@ -46,8 +48,10 @@ class KeyIndex:
         self._values = RowStore(self.types)
         self._texts = all(x in (t.STRING, t.BYTES) for x in self.types)
         # Python tells values of these types apart exactly as their bytes do.
-        self._can_recall = all(x in (t.STRING, *_INTEGERS) for x in self.types)
+        can_recall = all(x in (t.STRING, *_INTEGERS) for x in self.types)
         self._recalled: dict[tuple[object, ...], int] = {}
+        self._few = (_RECALL_INTEGERS if self._plain else _RECALL_ROWS) if can_recall else 0
+        """Up to so many rows a dict is asked first."""
 
     def __len__(self) -> int:
         """One more than the largest number that was ever given."""
@@ -64,13 +68,13 @@ class KeyIndex:
 
     def insert(self, arrays: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
         """The number of each row's key, and the rows at which unknown keys came first."""
-        if len(arrays[0]) <= _RECALL_ROWS and self._can_recall:
+        if len(arrays[0]) <= self._few:
             return self._insert_few(arrays)
         return self._insert_many(arrays)
 
     def find(self, arrays: list[pa.Array]) -> np.ndarray:
         """The number of each row's key, -1 where it is unknown."""
-        if len(arrays[0]) <= _RECALL_ROWS and self._can_recall:
+        if len(arrays[0]) <= self._few:
             return self._find_few(arrays)
         return self._find_many(arrays)
 
@@ -359,7 +363,7 @@ def _hash_distinct(array: pa.Array) -> Hash:
     if len(array) < _FEW:
         return _hash_texts(array)
     encoded = array.dictionary_encode()
-    first, second = _hash_bytes(encoded.dictionary)
+    first, second = _hash_texts(encoded.dictionary)
     index = encoded.indices
     if index.null_count:
         row = index.fill_null(len(first)).to_numpy()
@@ -386,7 +390,11 @@ def _distinct_texts(arrays: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _hash_texts(array: pa.Array) -> Hash:
-    return _null_where_missing(array, *_hash_bytes(array))
+    if len(array) <= 2 * _SLICE:
+        return _null_where_missing(array, *_hash_bytes(array))
+    parts = [_hash_bytes(array.slice(at, _SLICE)) for at in range(0, len(array), _SLICE)]
+    first, second = (np.concatenate(p) for p in zip(*parts, strict=True))
+    return _null_where_missing(array, first, second)
 
 
 def _hash_bytes(array: pa.Array) -> Hash:
