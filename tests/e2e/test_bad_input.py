@@ -251,6 +251,60 @@ def test_a_topic_with_half_broken_records() -> None:
     assert found.offsets == list(range(0, 1_000, 2))
 
 
+SHAPES = {
+    "filtered": "CREATE STREAM r AS SELECT k, a FROM s WHERE a % 3 = 0;",
+    "counted": "CREATE TABLE r AS SELECT k, COUNT(*) AS n, SUM(a) AS x FROM s GROUP BY k;",
+    "tumbling": "CREATE TABLE r AS SELECT k, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 7 SECONDS)"
+    " GROUP BY k;",
+    "final": "CREATE TABLE r AS SELECT k, SUM(a) AS x FROM s WINDOW HOPPING (SIZE 9 SECONDS,"
+    " ADVANCE BY 3 SECONDS, GRACE PERIOD 2 SECONDS) GROUP BY k EMIT FINAL;",
+    "sessions": "CREATE TABLE r AS SELECT k, MAX(a) AS x FROM s WINDOW SESSION (2 SECONDS)"
+    " GROUP BY k;",
+    "latest": "CREATE TABLE r AS SELECT k, LATEST_BY_OFFSET(a, 3) AS x FROM s GROUP BY k;",
+    "joined": "CREATE STREAM r AS SELECT s.k AS k, s.a, t.a AS b FROM s LEFT JOIN t ON s.k = t.k;",
+    "matched": "CREATE STREAM r AS SELECT s.k AS k, s.a, z.a AS b FROM s JOIN s2 z"
+    " WITHIN 1 SECOND ON s.k = z.k;",
+    "rekeyed": "CREATE STREAM r AS SELECT a % 5 AS p, k FROM s PARTITION BY a % 5;",
+    "regrouped": "CREATE TABLE q AS SELECT k, a FROM t;"
+    "CREATE TABLE r AS SELECT a % 3 AS g, COUNT(*) AS n FROM q GROUP BY a % 3;",
+}
+
+
+def results(shape: str, records: list[tuple[bytes | None, bytes | None, int]]) -> list[Any]:
+    """What a query of this shape makes of records (key, value, time), their offsets aside."""
+    with connect(
+        f"{RAW} CREATE STREAM s (k INT KEY, a INT) WITH (KAFKA_TOPIC = 't', VALUE_FORMAT = 'JSON');"
+        "CREATE STREAM s2 (k INT KEY, a INT) WITH (KAFKA_TOPIC = 't', VALUE_FORMAT = 'JSON');"
+        "CREATE TABLE t (k INT PRIMARY KEY, a INT)"
+        f" WITH (KAFKA_TOPIC = 't', VALUE_FORMAT = 'JSON'); {SHAPES[shape]}"
+    ) as db:
+        for start in range(0, len(records), 50):
+            part = records[start : start + 50]
+            db.insert("raw", [{"k": k, "v": v, "ROWTIME": at} for k, v, at in part])
+            db.run(until_idle=True)
+        assert {query.state for query in db.catalog.queries.values()} == {"RUNNING"}
+        return sorted(db.sql("SELECT * FROM r;").rows(), key=repr)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_queries_over_a_half_broken_topic_end_as_over_its_good_records(shape: str) -> None:
+    good = [
+        (struct.pack(">i", n * 7 % 4), b'{"a": %d}' % n, 1_000_000 + n * 500 + n * 37 % 900)
+        for n in range(120)
+    ]
+    # Bad records come with any time, and must move neither windows nor the time of a stream.
+    bad: list[tuple[bytes | None, bytes | None, int]] = [
+        (struct.pack(">i", 1), b"{", 10**15),
+        (b"x", b'{"a": 1}', 10**15),
+        (struct.pack(">i", 2), b'{"a": "x"}', 0),
+        (struct.pack(">i", 3), b"\xff", 2**63 - 1),
+    ]
+    mixed = [r for n, one in enumerate(good) for r in (bad[n % 4], one)]
+    expected = results(shape, list(good))
+    assert expected
+    assert results(shape, mixed) == expected
+
+
 @pytest.mark.parametrize(
     ("value_format", "shape"),
     [("JSON", b'{"n": 1, "w": "%s"}'), ("DELIMITED", b'1,"%s"')],
