@@ -18,7 +18,7 @@ _MOVED, _FEWEST_MOVED = 8, 1024
 new table is full, too, none is left."""
 _MOVED_AT_ONCE = 16_384
 """A table of so few cells is moved at once."""
-_FEW = 6
+_FEW = 24
 """So many keys are looked up one after the other: each costs less than a call of NumPy or two."""
 
 

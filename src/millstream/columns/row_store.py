@@ -9,88 +9,31 @@ import pyarrow as pa
 
 from millstream import types as t
 from millstream.columns import arrow
+from millstream.columns.chunks import Chunks
 
-_PIECE_ROWS = 1 << 20
-_PIECE_BYTES = 64 << 20
-"""Pieces beyond this are left as they are: what is copied at once, and Arrow's 2 GB of text per
-array, stay far away."""
-
-
-class Chunks:
-    """A column that only grows; small pieces are merged, so that reading stays cheap."""
-
-    def __init__(self, arrow_type: pa.DataType) -> None:
-        self.type = arrow_type
-        self._pieces: list[pa.Array] = []
-        self._starts = np.zeros(0, np.int64)
-        self._length = 0
-
-    def __len__(self) -> int:
-        return self._length
-
-    def append(self, array: pa.Array) -> None:
-        """Add values at the end. Pieces double, so each value is copied a few times at most."""
-        if len(array) == 0:
-            return
-        pieces = self._pieces
-        pieces.append(array)
-        self._length += len(array)
-        while len(pieces) > 1:
-            left, right = pieces[-2:]
-            if (
-                len(left) > 2 * len(right)
-                or len(left) > _PIECE_ROWS
-                or left.nbytes > _PIECE_BYTES
-                or right.nbytes > _PIECE_BYTES
-            ):
-                break
-            pieces[-2:] = [pa.concat_arrays([left, right])]
-        if len(pieces) > 1:
-            self._starts = np.cumsum([0, *(len(p) for p in pieces[:-1])])
-
-    def take(self, rows: np.ndarray | pa.Array) -> pa.Array:
-        """The values at the given rows, in that order; null at a null row of an Arrow array."""
-        if not self._pieces:
-            return pa.nulls(0, self.type)
-        if len(self._pieces) == 1:
-            return self._pieces[0].take(pa.array(rows))
-        if isinstance(rows, np.ndarray):
-            return self._take(rows)
-        if rows.null_count == 0:
-            return self._take(rows.to_numpy())
-        valid = arrow.valid_mask(rows)
-        found = self._take(rows.drop_null().to_numpy())
-        return found.take(pa.array(np.cumsum(valid) - 1, mask=~valid))
-
-    def _take(self, rows: np.ndarray) -> pa.Array:
-        """Piece by piece: Arrow's take from a chunked array joins all its pieces first, which costs
-        as much as there is and not as much as is wanted."""
-        if len(rows) == 0:
-            return pa.nulls(0, self.type)
-        piece = np.searchsorted(self._starts, rows, side="right") - 1
-        first, last = int(piece.min()), int(piece.max())
-        if first == last:
-            return self._pieces[first].take(pa.array(rows - self._starts[first]))
-        order = np.argsort(piece, kind="stable")
-        ends = np.searchsorted(piece[order], np.arange(first, last + 1), side="right").tolist()
-        taken, start = [], 0
-        for number, end in enumerate(ends, first):
-            if end > start:
-                local = rows[order[start:end]] - self._starts[number]
-                taken.append(self._pieces[number].take(pa.array(local)))
-            start = end
-        back = np.empty(len(rows), np.int64)
-        back[order] = np.arange(len(rows))
-        return arrow.concat(taken).take(pa.array(back))
+_FEWEST_ROWS = 4096
+"""With fewer rows than this nothing is moved."""
+_MOVED, _FEWEST_MOVED = 4, 1024
+"""Old rows that are looked at for each new one, and at least."""
 
 
 class RowStore:
-    """Slot to a row of value columns. Old rows stay where they are until half of all are dead."""
+    """Slot to a row of value columns.
+
+    Rows are only ever appended. While half of them are dead, each change looks at some of the
+    oldest and appends those that live once more, so that the memory before them can be freed and
+    no change pays for all.
+    """
 
     def __init__(self, types: Sequence[t.SqlType]) -> None:
         self.types = tuple(types)
         self._columns = [Chunks(arrow.arrow_type(x)) for x in self.types]
-        self._row = np.full(64, -1, np.int64)
+        self._row = np.zeros(64, np.int64)
+        """Each slot's row number plus one; 0 where it has none."""
+        self._slot = np.zeros(64, np.int32)
+        """The slot of each row from `_base` on."""
+        self._base = 0
+        self._oldest = 0
         self._appended = 0
         self._live = 0
 
@@ -98,16 +41,22 @@ class RowStore:
         """How many slots hold a row."""
         return self._live
 
-    def get(self, slots: np.ndarray) -> tuple[list[pa.Array], np.ndarray]:
-        """The rows at the slots, and a mask that is true where there is none (its values: null)."""
+    def get(self, slots: np.ndarray, count: int | None = None) -> tuple[list[pa.Array], np.ndarray]:
+        """The rows at the slots, and a mask that is true where there is none (its values: null).
+
+        `count`: so many of the first columns are wanted.
+        """
         rows = self._rows_at(slots)
         absent = rows < 0
-        if not absent.any():
-            return [c.take(rows) for c in self._columns], absent
+        columns = self._columns[:count]
+        missing = np.count_nonzero(absent)
+        if missing == 0:
+            index = pa.array(rows) if len(rows) > 1 else None
+            return [c.take(rows, index) for c in columns], absent
+        if missing == len(rows):
+            return [pa.nulls(len(rows), c.type) for c in columns], absent
         index = pa.array(rows, mask=absent)
-        if self._appended == 0:
-            return [arrow.nulls(x, len(slots)) for x in self.types], absent
-        return [c.take(index) for c in self._columns], absent
+        return [c.take(index) for c in columns], absent
 
     def has(self, slots: np.ndarray) -> np.ndarray:
         """A mask: true where the slot holds a row."""
@@ -118,15 +67,11 @@ class RowStore:
         if len(slots) == 0:
             return
         self._reserve(int(slots.max()) + 1)
-        fresh = np.arange(self._appended, self._appended + len(slots))
-        absent = self._row[slots] < 0
-        self._row[slots] = fresh
+        absent = self._row[slots] == 0
+        placed = self._append(slots, arrays)
         # Of rows for one slot the last is in place: it counts for the slot.
-        self._live += int(np.count_nonzero(absent & (self._row[slots] == fresh)))
-        self._appended += len(slots)
-        for column, array in zip(self._columns, arrays, strict=True):
-            column.append(array)
-        self._compact()
+        self._live += int(np.count_nonzero(absent & (self._row[slots] == placed)))
+        self._clean(len(slots))
 
     def remove(self, slots: np.ndarray) -> None:
         """Forget the rows of the slots; one without a row is left alone."""
@@ -136,12 +81,12 @@ class RowStore:
         turn = np.arange(len(slots))
         self._row[slots] = turn
         self._live -= int(np.count_nonzero(self._row[slots] == turn))
-        self._row[slots] = -1
-        self._compact()
+        self._row[slots] = 0
+        self._clean(len(slots))
 
     def slots(self) -> np.ndarray:
         """All slots that hold a row, ascending."""
-        return np.flatnonzero(self._row >= 0)
+        return np.flatnonzero(self._row)
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -149,23 +94,50 @@ class RowStore:
         """Row numbers; -1 for slots without a row, negative and never used ones included."""
         inside = (slots >= 0) & (slots < len(self._row))
         if inside.all():
-            return np.asarray(self._row[slots])
-        return np.where(inside, self._row[np.where(inside, slots, 0)], -1)
+            return np.asarray(self._row[slots] - 1)
+        return np.where(inside, self._row[np.where(inside, slots, 0)] - 1, -1)
 
     def _reserve(self, size: int) -> None:
         if size > len(self._row):
-            grown = np.full(max(size, 2 * len(self._row)), -1, np.int64)
+            grown = np.zeros(max(size, 2 * len(self._row)), np.int64)
             grown[: len(self._row)] = self._row
             self._row = grown
 
-    def _compact(self) -> None:
-        if self._appended < 4096 or self._appended < 2 * self._live:
+    def _append(self, slots: np.ndarray, arrays: list[pa.Array]) -> np.ndarray:
+        """Put rows at the end; gives what stands for them in the index."""
+        start = self._appended - self._base
+        end = start + len(slots)
+        if end > len(self._slot):
+            # What was moved leaves room, where that is much; else there must be more.
+            gone = self._oldest - self._base
+            used = self._slot[gone:start]
+            self._slot = np.zeros(max(2 * (end - gone), 64), np.int32)
+            self._slot[: len(used)] = used
+            self._base += gone
+            start, end = start - gone, end - gone
+        self._slot[start:end] = slots
+        placed = np.arange(self._appended + 1, self._appended + len(slots) + 1)
+        self._row[slots] = placed
+        self._appended += len(slots)
+        for column, array in zip(self._columns, arrays, strict=True):
+            column.append(array)
+        return placed
+
+    def _clean(self, changed: int) -> None:
+        """Move some of the oldest rows to the end, where half of all are dead."""
+        held = self._appended - self._oldest
+        if held < _FEWEST_ROWS or held < 2 * self._live:
             return
-        slots = self.slots()
-        rows = self._row[slots]
-        for number, column in enumerate(self._columns):
-            self._columns[number] = Chunks(column.type)
-            for start in range(0, len(rows), _PIECE_ROWS):
-                self._columns[number].append(column.take(rows[start : start + _PIECE_ROWS]))
-        self._row[slots] = np.arange(len(slots))
-        self._appended = len(slots)
+        end = min(self._oldest + max(_MOVED * changed, _FEWEST_MOVED), self._appended)
+        slots = self._slot[self._oldest - self._base : end - self._base]
+        rows = np.arange(self._oldest, end)
+        lives = self._row[slots] == rows + 1
+        if lives.any():
+            moved = rows[lives]
+            self._append(slots[lives].astype(np.int64), [c.take(moved) for c in self._columns])
+        self._oldest = end
+        for column in self._columns:
+            column.forget_before(end)
+
+
+__all__ = ["Chunks", "RowStore"]

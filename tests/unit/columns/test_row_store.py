@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 
 from millstream import types as t
 from millstream.columns import arrow
@@ -37,3 +38,26 @@ def test_an_empty_store_gives_nulls() -> None:
     arrays, absent = RowStore(TYPES).get(np.array([0, 5]))
     assert absent.all()
     assert [a.null_count for a in arrays] == [2, 2]
+
+
+def test_rows_that_change_again_and_again_need_no_more_memory() -> None:
+    rng = np.random.default_rng(4)
+    store = RowStore([t.BIGINT, t.STRING])
+    count, held = 20_000, np.zeros(20_000, np.int64)
+
+    def put(slots: np.ndarray, number: int) -> None:
+        held[slots] = number
+        texts = pa.array([f"text {number}"] * len(slots))
+        store.put(slots, [pa.array(np.full(len(slots), number)), texts])
+
+    put(np.arange(count), 0)
+    for number in range(1, 2000):
+        # Most of the changes are of the same slots; rows that stay lie in front of all others.
+        put(rng.integers(0, count if number % 50 == 0 else 50, 60), number)
+    (numbers, texts), absent = store.get(np.arange(count))
+    assert not absent.any()
+    assert numbers.to_pylist() == held.tolist()
+    assert texts.to_pylist() == [f"text {n}" for n in held.tolist()]
+    (only,), _ = store.get(np.array([7]), count=1)
+    assert only.to_pylist() == [held[7]]
+    assert sum(len(piece) for piece in store._columns[0]._pieces) < 4 * count

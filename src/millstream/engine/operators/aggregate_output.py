@@ -29,11 +29,11 @@ def empty_changes(batch: Batch, output: Schema, windowed: bool) -> Batch:
 
 
 def picked(arrays: list[pa.Array], rows: np.ndarray) -> list[pa.Array]:
-    """The values at the given rows; of an array of one value there is nothing to look up."""
-    if len(arrays[0]) == 1:
-        return arrays if len(rows) == 1 else [pa.repeat(a[0], len(rows)) for a in arrays]
+    """The values at the given rows."""
+    if len(rows) == 1 or len(arrays[0]) == 1:
+        return [arrow.pick(a, rows) for a in arrays]
     index = pa.array(rows)
-    return [a.take(index) for a in arrays]
+    return [arrow.take(a, index) for a in arrays]
 
 
 def table_rows(
