@@ -31,10 +31,10 @@ def main(path: str, out: str, names: str = "", max_rows: str = str(MAX_ROWS)) ->
 
 
 def _run(db: Database) -> Figures:
-    """Step until nothing is left; peak and growth over the second half of the steps."""
-    rss = []
-    while db.step() or not db.idle():
-        rss.append(rss_mb())
+    """Run until nothing is left; peak and growth over the second half of the commits."""
+    rss: list[float] = []
+    db.engine.listeners.append(lambda: rss.append(rss_mb()))
+    db.run(until_idle=True)
     half = rss[len(rss) // 2 :]
     return {"peak_rss_mb": peak_rss_mb(), "rss_growth_mb": half[-1] - half[0]}
 
