@@ -61,7 +61,7 @@ Meet = Callable[[list[int]], None]
 class Sum(RowAggregator):
     """A sum that may fail."""
 
-    state_types = (t.BIGINT,)
+    state_types: tuple[t.SqlType, ...] = (t.BIGINT,)
 
     def __init__(self, meet: Meet) -> None:
         self._meet = meet

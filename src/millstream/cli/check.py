@@ -179,8 +179,8 @@ def rebuilding(found: FileCheck, number: int) -> list[str]:
         return []
     return [
         f"Without a backup: what {query['id']} reads is intact, so {query['sink']} can be computed"
-        f" again: open the file, DROP {sink['kind']} {query['sink']} DELETE TOPIC; and run the"
-        " statement that made it once more."
+        f" again: SET 'auto.offset.reset' = 'earliest'; DROP {sink['kind']} {query['sink']} DELETE"
+        " TOPIC; and then the statement that made it."
     ]
 
 

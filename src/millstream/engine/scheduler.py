@@ -172,19 +172,33 @@ class Round:
             return self._horizon
         room = MOST_BYTES
         last: int | None = None
-        for ordinal, records in self.runs.runs(self.commit, topic_id, start):
-            count = portion(records, rows, room)
-            if count == 0 and last is not None:
+        try:
+            for ordinal, records in self.runs.runs(self.commit, topic_id, start):
+                count = portion(records, rows, room)
+                if count == 0 and last is not None:
+                    return last
+                # The first record goes alone, however large it is.
+                last = int(records.seq[max(count, 1) - 1])
+                if count < len(records):
+                    return last
+                if ordinal + count >= end:
+                    break
+                rows -= count
+                room -= byte_size(records)
+        except DamagedError as error:
+            # What lies before it is read first.
+            if last is not None:
                 return last
-            # The first record goes alone, however large it is.
-            last = int(records.seq[max(count, 1) - 1])
-            if count < len(records):
-                return last
-            if ordinal + count >= end:
-                break
-            rows -= count
-            room -= byte_size(records)
+            self._blame_reader(topic_id, start, error)
         return self._horizon
+
+    def _blame_reader(self, topic_id: int, start: int, error: DamagedError) -> NoReturn:
+        """Raise that records cannot be read as the failure of a query that would read them next;
+        its turn comes again, until nobody would."""
+        for query in self.topology.order:
+            if self.before[query.number].positions.get(topic_id) == start:
+                raise QueryFailedError(query, error) from error
+        raise error
 
     def _upcoming(self, limits: dict[int, int]) -> list[Wanted]:
         """What will be left of topics from outside after this commit, and who reads it."""
@@ -257,15 +271,19 @@ class Round:
         return found
 
     def _cut(self, topic_id: int, start: int, bound: int) -> Runs:
-        taken = []
-        for ordinal, records in self.runs.runs(self.commit, topic_id, start):
-            if records.seq[-1] <= bound:
-                taken.append((ordinal, records))
-                continue
-            count = int(np.searchsorted(records.seq, bound, side="right"))
-            if count:
-                taken.append((ordinal, head(records, count)))
-            break
+        taken: Runs = []
+        try:
+            for ordinal, records in self.runs.runs(self.commit, topic_id, start):
+                if records.seq[-1] <= bound:
+                    taken.append((ordinal, records))
+                    continue
+                count = int(np.searchsorted(records.seq, bound, side="right"))
+                if count:
+                    taken.append((ordinal, head(records, count)))
+                break
+        except DamagedError as error:
+            if not taken:
+                self._blame_reader(topic_id, start, error)
         return taken
 
     def _step(self, query: Query, taken: dict[int, Runs]) -> None:
