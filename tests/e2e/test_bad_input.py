@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from millstream.cli.tables import presented, print_rows
 from millstream.errors import MillstreamError
 from tests.e2e.raw_topic import RAW, Told, connect, read, told, write
 
@@ -377,3 +379,21 @@ def test_a_rowtime_that_cannot_be_is_refused_and_nothing_is_written() -> None:
         for rowtime in FAR.values():
             db.insert("raw", [{"v": b"x", "ROWTIME": rowtime}])
         assert db.sql("SELECT ROWTIME FROM raw;").rows() == [(at,) for at in FAR.values()]
+
+
+def test_times_that_no_calendar_has_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    values = {"ts": 2**63 - 1, "da": -(2**31), "w": "\x1b[2J"}
+    with connect(
+        "CREATE STREAM s (ts TIMESTAMP, da DATE, w VARCHAR)"
+        " WITH (KAFKA_TOPIC = 's', VALUE_FORMAT = 'JSON', PARTITIONS = 1);"
+    ) as db:
+        db.insert("s", [values])
+        found = db.sql("SELECT * FROM s;")
+        assert found.rows() == [tuple(values.values())]
+        assert db.sql("SELECT ts, da FROM s ORDER BY 1;").rows() == [
+            ("+292278994-08-17T07:12:55.807", "-5877641-06-23")
+        ]
+        print_rows(Console(), found.columns, presented(found.rows(), found.types))
+    assert capsys.readouterr().out.splitlines()[-1].split() == [
+        *("+292278994-08-17T07:12:55.807", "-5877641-06-23", "\\x1b[2J")
+    ]

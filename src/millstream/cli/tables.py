@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import datetime
+import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, TextIO
@@ -17,6 +19,9 @@ from rich.text import Text
 from millstream.types import DATE, TIME, TIMESTAMP, SqlType
 
 NULL = Text("null", style="dim")
+_WIDEST = 200
+"""Columns are aligned up to this width; what is longer sticks out."""
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
 
 # Exact: a DECIMAL keeps its digits, where a float would not.
 _encoder = msgspec.json.Encoder(decimal_format="number")
@@ -31,8 +36,13 @@ def cell(value: object) -> Text:
     if isinstance(value, bytes):
         return Text(base64.b64encode(value).decode())
     if isinstance(value, dict | list | tuple):
-        return Text(_encoder.encode(value).decode())
-    return Text(str(value))
+        return Text(_encoder.encode(_writable(value)).decode())
+    return Text(_CONTROL.sub(_escape, str(value)))
+
+
+def _escape(match: re.Match[str]) -> str:
+    """A character that would move the cursor, end the line, or worse."""
+    return match[0].encode("unicode_escape").decode()
 
 
 def is_number(value: object) -> bool:
@@ -69,7 +79,9 @@ def plain_table(
 ) -> Iterator[str]:
     """The lines of a table as plain text."""
     header = [Text(name) for name in columns]
-    widths = [max(row[i].cell_len for row in (header, *rows)) for i in range(len(columns))]
+    widths = [
+        min(_WIDEST, max(row[i].cell_len for row in (header, *rows))) for i in range(len(columns))
+    ]
 
     def line(cells: Sequence[Text]) -> str:
         padded = [
@@ -100,20 +112,53 @@ def presented(rows: Iterable[Sequence[Any]], types: Sequence[SqlType]) -> list[S
     ]
 
 
-def _timestamp(time_ms: int) -> datetime.datetime:
-    return datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=time_ms)
+def _timestamp(time_ms: int) -> object:
+    try:
+        return datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=time_ms)
+    except OverflowError:
+        return _as_java("format_timestamp", time_ms)
 
 
-_TIMES: dict[SqlType, Callable[[int], object]] = {
-    DATE: lambda days: _timestamp(days * 86_400_000).date(),
-    TIME: lambda time_ms: _timestamp(time_ms).time(),
-    TIMESTAMP: _timestamp,
-}
+def _date(days: int) -> object:
+    try:
+        return datetime.date(1970, 1, 1) + datetime.timedelta(days)
+    except OverflowError:
+        return _as_java("format_date", days)
+
+
+def _time(time_ms: int) -> object:
+    seconds, ms = divmod(time_ms, 1000)
+    try:
+        return datetime.time(seconds // 3600, seconds // 60 % 60, seconds % 60, ms * 1000)
+    except ValueError:
+        return _as_java("format_time", time_ms)
+
+
+def _as_java(function: str, value: int) -> object:
+    """A time that Python has no value for, as a text. (Functions take long to load.)"""
+    from millstream.functions import time_text
+
+    return getattr(time_text, function)(value)
+
+
+_TIMES: dict[SqlType, Callable[[int], object]] = {DATE: _date, TIME: _time, TIMESTAMP: _timestamp}
 
 
 def json_line(columns: Sequence[str], row: Sequence[Any]) -> str:
-    """One row as a JSON object on one line; bytes in base 64, times in ISO 8601."""
-    return _encoder.encode(dict(zip(columns, row, strict=True))).decode()
+    """One row as a JSON object on one line; bytes in base 64, times in ISO 8601, and numbers that
+    JSON does not have as the texts NaN, Infinity and -Infinity."""
+    return _encoder.encode(dict(zip(columns, map(_writable, row), strict=True))).decode()
+
+
+def _writable(value: Any) -> Any:
+    """A value as JSON can hold it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, list | tuple):
+        return [_writable(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _writable(item) for key, item in value.items()}
+    return value
 
 
 def write_json_lines(out: TextIO, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from millstream import types as t
 from millstream.columns import arrow
+from millstream.functions.time_text import format_date, format_timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Result:
         if not self.columns:
             return []
         values = [
-            arrow.to_python(a, self.types[i]) if self.types else a.to_pylist()
+            arrow.to_python(a, self.types[i]) if self.types else _values(a)
             for i, a in enumerate(self.arrays)
         ]
         return list(zip(*values, strict=True))
@@ -43,3 +44,24 @@ class Result:
 
     def __len__(self) -> int:
         return len(self.arrays[0]) if self.arrays else 0
+
+
+def _values(array: pa.Array) -> list[Any]:
+    """The values of an array of any type. Times that Python has no value for are texts."""
+    try:
+        values: list[Any] = array.to_pylist()
+    except (OverflowError, ValueError):
+        # One of them is beyond the year 9999: it is found one by one.
+        return [_value(scalar) for scalar in array]
+    return values
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):
+        number = scalar.value
+        if pa.types.is_date32(scalar.type):
+            return format_date(number)
+        per_ms = {"s": 0.001, "ms": 1, "us": 1_000, "ns": 1_000_000}[scalar.type.unit]
+        return format_timestamp(int(number // per_ms))

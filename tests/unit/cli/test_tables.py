@@ -3,14 +3,18 @@ from __future__ import annotations
 import datetime
 import io
 import json
+import math
 from decimal import Decimal
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from millstream.cli.tables import (
+    cell,
     json_line,
     local_time,
+    plain_table,
     presented,
     print_rows,
     write_json_lines,
@@ -82,3 +86,31 @@ def test_integers_of_time_types_become_times() -> None:
     ]
     assert shown[1] == [None] * 4
     assert presented([(1,)], []) == [(1,)]
+
+
+def test_times_beyond_pythons_calendar_are_texts() -> None:
+    rows = [(2**31 - 1, 86_400_000, 2**63 - 1), (-(2**31), 0, -(2**63)), (None, None, None)]
+    assert presented(rows, [DATE, TIME, TIMESTAMP]) == [
+        ["+5881580-07-11", "24:00", "+292278994-08-17T07:12:55.807"],
+        ["-5877641-06-23", datetime.time(0), "-292275055-05-16T16:47:04.192"],
+        [None, None, None],
+    ]
+
+
+def test_numbers_that_json_does_not_have_are_texts() -> None:
+    row = [math.nan, math.inf, -math.inf, [math.nan, 1.0], {"a": {"b": math.inf}}]
+    assert json_line(list("abcde"), row) == (
+        '{"a":"NaN","b":"Infinity","c":"-Infinity","d":["NaN",1.0],"e":{"a":{"b":"Infinity"}}}'
+    )
+    assert cell([math.nan]).plain == '["NaN"]'
+
+
+def test_characters_that_move_the_cursor_are_escaped() -> None:
+    assert cell("a\x1b[2J\n\x00\u2028é 😀\x9b").plain == "a\\x1b[2J\\n\\x00\\u2028é 😀\\x9b"
+    assert cell({"a": "\n\x1b"}).plain == '{"a":"\\n\\u001b"}'
+
+
+def test_an_endless_value_does_not_widen_the_other_rows() -> None:
+    rows = [[Text("x" * 100_000), Text("1")], [Text("y"), Text("2")]]
+    lines = list(plain_table(["A", "B"], rows, [False, True]))
+    assert [len(line) for line in lines] == [204, 204, 100_004, 204]
