@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST_OPTIONS := -rs $(if $(CI),-q --no-header --tb=short -p no:cacheprovider,)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak format clean
+.PHONY: help demo test check crash bench soak format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

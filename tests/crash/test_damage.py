@@ -7,6 +7,8 @@ import json
 import os
 import random
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +176,25 @@ def test_an_altered_log_is_never_read(killed: Path, tmp_path: Path) -> None:
         assert is_told(path), (at, bit)
         assert fails(path, whole, read_only=True), (at, bit)
         assert fails(path, whole, read_only=False), (at, bit)
+    # SQLite goes on without what came after the damage, where one tells it to.
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert check_file(str(path)).intact
+    assert read(path) != whole
+
+
+@pytest.mark.parametrize("way", ["backup", "vacuum"])
+def test_a_copy_that_sqlite_makes_is_whole(killed: Path, tmp_path: Path, way: str) -> None:
+    path, to = tmp_path / "x.db", tmp_path / "copy.db"
+    copy(killed, path)
+    with closing(sqlite3.connect(path)) as connection:
+        if way == "backup":
+            with closing(sqlite3.connect(to)) as target:
+                connection.backup(target)
+        else:
+            connection.execute("VACUUM INTO ?", (str(to),))
+    assert check_file(str(to)).intact
+    assert read(to, read_only=False) == read(killed)
 
 
 @pytest.mark.parametrize("part", range(8))

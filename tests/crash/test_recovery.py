@@ -105,6 +105,8 @@ def test_records_that_are_damaged_stop_who_has_to_read_them(path: Path) -> None:
         }
         reasons = {q.error for q in db.metrics().queries if q.error}
         assert all("records 2000 to 3999 of topic 'clicks'" in reason for reason in reasons)
+        (outcome,) = db.execute("EXPLAIN CTAS_LATE_2;")
+        assert "CTAS_LATE_2 is ERROR: records 2000 to 3999 of topic 'clicks'" in outcome.message
         # What lies before them was read.
         assert counts(db, "late") == 2_000
         assert counts(db) == 8_000

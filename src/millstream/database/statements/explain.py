@@ -34,7 +34,10 @@ def handle(database: Database, statement: ast.Explain, parsed: Parsed) -> Outcom
             return analyze(database, info, parsed.text)
         plan = database.plan_of_query(info)
         rows = [(line,) for line in plan_lines(plan.root, plan.sink)]
-        return Outcome(parsed.text, f"{info.id} is {info.state}", Table(("plan",), list(rows)))
+        reason = "" if info.error is None else f": {info.error}"
+        return Outcome(
+            parsed.text, f"{info.id} is {info.state}{reason}", Table(("plan",), list(rows))
+        )
     assert statement.statement is not None
     inner = statement.statement
     if isinstance(inner, ast.CreateAsSelect | ast.InsertIntoSelect):
