@@ -246,7 +246,7 @@ def is_null(mask: np.ndarray | None, length: int) -> np.ndarray:
 
 def mask_or_none(mask: np.ndarray) -> np.ndarray | None:
     """The mask, or None where nothing is masked."""
-    return mask if mask.any() else None
+    return mask if np.count_nonzero(mask) else None
 
 
 def concat(batches: Sequence[Batch]) -> Batch:

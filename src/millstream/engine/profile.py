@@ -82,7 +82,10 @@ class QueryMeters:
 
     def decoded(self, source_id: int, name: str) -> Meter:
         """The meter for the decoding of a source."""
-        return self.decodes.setdefault(source_id, Meter(f"decode {name}"))
+        found = self.decodes.get(source_id)
+        if found is None:
+            found = self.decodes[source_id] = Meter(f"decode {name}")
+        return found
 
     def take_over(self, old: QueryMeters) -> None:
         """Go on from the meters of the same query, which was made anew."""
@@ -116,7 +119,10 @@ class EngineMeters:
 
     def source(self, source_id: int, name: str) -> SourceMeters:
         """The meters of a source."""
-        return self.sources.setdefault(source_id, SourceMeters(name))
+        found = self.sources.get(source_id)
+        if found is None:
+            found = self.sources[source_id] = SourceMeters(name)
+        return found
 
     def end(self, query: QueryMeters) -> None:
         """Keep the time of a query that is taken out."""

@@ -18,6 +18,8 @@ from millstream.serde.formats import format_named
 from millstream.serde.keys import partition_of
 from millstream.store.interfaces import Records
 
+_FEW = 64
+
 
 class SinkWriter:
     """Makes records of rows: normalised columns, partition by key bytes, event time.
@@ -29,6 +31,7 @@ class SinkWriter:
         self.sink = sink
         self.writer = writer
         key_format = sink.key_layout.format if sink.key_layout.columns else "NONE"
+        self._writers = _few(writer)
         self._key = format_named(key_format).encoder(sink.key_layout)
         self._value = format_named(sink.value_layout.format).encoder(sink.value_layout)
         pattern = None if sink.timestamp is None else sink.timestamp.pattern
@@ -52,9 +55,9 @@ class SinkWriter:
         value_arrays, value_null = self._value.normalise(batch.value_arrays, value_null)
         return Records(
             partition=self._partition(key_arrays, key_null, batch, partitions),
-            offset=np.full(length, -1, np.int64),
+            offset=_repeated(_UNKNOWN, length),
             seq=batch.seq,
-            writer=np.full(length, self.writer, np.int64),
+            writer=_repeated(self._writers, length),
             rowtime=batch.rowtime,
             key=TypedPart(self.sink.key_layout, key_arrays, key_null),
             value=TypedPart(self.sink.value_layout, value_arrays, value_null),
@@ -76,7 +79,7 @@ class SinkWriter:
         self, keys: list[pa.Array], key_null: np.ndarray | None, batch: Batch, partitions: int
     ) -> np.ndarray:
         if partitions == 1:
-            return np.zeros(len(batch), np.int64)
+            return _repeated(_FIRST, len(batch))
         encoded = self._key.encode(keys, key_null, len(batch))
         placed = partition_of(encoded, partitions)
         keyless = is_null(key_null, len(batch))
@@ -110,3 +113,17 @@ class SinkWriter:
             except ValueError:
                 parsed.append(-1)
         return np.array(parsed, np.int64)
+
+
+def _few(number: int) -> np.ndarray:
+    some = np.full(_FEW, number, np.int64)
+    some.flags.writeable = False
+    return some
+
+
+_UNKNOWN, _FIRST = _few(-1), _few(0)
+
+
+def _repeated(some: np.ndarray, length: int) -> np.ndarray:
+    """So many of the same number; of few no new array is made."""
+    return some[:length] if length <= _FEW else np.full(length, some[0])

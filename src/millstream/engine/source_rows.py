@@ -99,6 +99,12 @@ class SourceReader:
         self._wanted = [
             c.name in needed or c.name == time_column for c in source.value_layout.columns
         ]
+        self._key_names = [c.name for c in source.key_layout.columns]
+        self._value_places = [
+            (place, column.name)
+            for place, column in enumerate(source.value_layout.columns)
+            if self._wanted[place]
+        ]
         self._keys = _PartReader(source.key_layout, None)
         self._values = _PartReader(source.value_layout, self._wanted)
         pattern = None if source.timestamp is None else source.timestamp.pattern
@@ -116,11 +122,9 @@ class SourceReader:
         return rows
 
     def _rows(self, records: Records, keys: Decoded, values: Decoded) -> SourceRows:
-        columns = {
-            c.name: a for c, a in zip(self.source.key_layout.columns, keys.arrays, strict=True)
-        }
-        wanted = zip(self.source.value_layout.columns, values.arrays, self._wanted, strict=True)
-        columns |= {c.name: a for c, a, want in wanted if want}
+        columns = dict(zip(self._key_names, keys.arrays, strict=True))
+        for place, name in self._value_places:
+            columns[name] = values.arrays[place]
         for column in self.source.schema.headers:
             if column.name in self.needed:
                 columns[column.name] = _header_column(column, records)

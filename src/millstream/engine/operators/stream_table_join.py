@@ -78,9 +78,7 @@ class StreamTableJoinOperator(Stateless):
         key_type = arrow.arrow_type(self.table.schema.key[0].type)
         if key.type != key_type:
             key = key.cast(key_type)
-        if absent.any():
-            key = key.take(pa.array(np.arange(len(key)), mask=absent))
-        return [key, *stored], absent
+        return [*arrow.masked([key], absent), *stored], absent
 
     def _as_of(
         self,
