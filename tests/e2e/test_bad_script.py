@@ -467,3 +467,33 @@ def test_files_that_are_no_databases(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert out == []
         assert 1 <= len(err) <= 2
     assert junk.stat().st_size == 256 * 400
+
+
+# --- types in a row -------------------------------------------------------------------------------
+
+
+def test_types_that_follow_one_another_are_made_together(tmp_path: Path) -> None:
+    script = "".join(
+        f"CREATE TYPE t{n} AS ARRAY<{f't{n - 1}' if n else 'INT'}>;" for n in range(20)
+    )
+    path = str(tmp_path / "x.db")
+    with connect(STREAM, path) as db:
+        assert [o.message for o in db.execute(script)][-1] == "type T19 created"
+        with pytest.raises(SemanticError, match="type T3 exists already") as caught:
+            db.execute(
+                "CREATE TYPE u1 AS t1;\nCREATE TYPE IF NOT EXISTS t1 AS INT;"
+                "CREATE TYPE t3 AS INT;\nCREATE TYPE u2 AS t1;"
+            )
+        assert caught.value.position is not None
+        assert (caught.value.position.line, caught.value.position.column) == (2, 37)
+        with pytest.raises(SemanticError, match="NOTHING"):
+            db.execute("CREATE TYPE u3 AS INT;CREATE TYPE u4 AS STRUCT<a nothing>; SHOW TYPES;")
+        with pytest.raises(ParseError):
+            db.execute("CREATE TYPE u5 AS INT;CREATE TYPE u6 AS INT;CREATE TYPE u7 AS;")
+    with connect("", path) as db:
+        made = [*(f"T{n}" for n in range(20)), "U1", "U3", "U5", "U6"]
+        assert list(db.catalog.types) == made
+        again = db.execute("CREATE TYPE u1 AS t1; CREATE TYPE u3 AS INT;", skip_existing=True)
+        assert [o.skipped for o in again] == [True, True]
+        with pytest.raises(SemanticError, match="U3 exists already"):
+            db.execute("CREATE TYPE u3 AS VARCHAR;", skip_existing=True)

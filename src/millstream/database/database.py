@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -221,24 +221,38 @@ class Database:
     ) -> Iterator[Outcome]:
         """As `execute`, giving each outcome when its statement is done.
 
-        `together`: rows of INSERTs that follow one another are written in one commit, and their
-        outcomes given when that is done.
+        `together`: INSERTs that follow one another are one commit, and so are CREATE TYPEs; their
+        outcomes are given when that is done.
         """
         from millstream.database.insert_run import InsertRun
+        from millstream.database.type_run import TypeRun
 
         self.variables.update(variables or {})
-        inserts = InsertRun(self, script)
+        runs: dict[type[ast.Statement], InsertRun | TypeRun] = {}
+        if together:
+            runs[ast.InsertValues] = InsertRun(self, script)
+            runs[ast.CreateType] = TypeRun(self, script, skip_existing=skip_existing)
+        waiting: InsertRun | TypeRun | None = None
         try:
             for parsed in iter_script(script, self.variables, self._replaces_variables):
-                if together and isinstance(parsed.statement, ast.InsertValues):
-                    yield from inserts.add(parsed)
+                run = runs.get(type(parsed.statement))
+                if waiting is not None and waiting is not run:
+                    yield from waiting.write()
+                waiting = run
+                if run is not None:
+                    yield from run.add(parsed)
                     continue
-                yield from inserts.write()
                 yield self.execute_statement(parsed, source=script, skip_existing=skip_existing)
         except MillstreamError:
-            yield from inserts.write()
+            if waiting is not None:
+                yield from waiting.write()
             raise
-        yield from inserts.write()
+        if waiting is not None:
+            yield from waiting.write()
+
+    def changing(self) -> AbstractContextManager[object]:
+        """While a statement changes the catalogue: what it found there must hold until then."""
+        return self._statements
 
     def _replaces_variables(self) -> bool:
         return self.properties.get(SUBSTITUTION, "true").strip().lower() == "true"
@@ -251,8 +265,7 @@ class Database:
 
         # An insert looks again whether its source is there when it is written.
         kept = isinstance(parsed.statement, ast.Select | ast.PrintTopic | ast.InsertValues)
-        # What a statement found in the catalogue must hold until it has changed it.
-        with self.statement(parsed, source), nullcontext() if kept else self._statements:
+        with self.statement(parsed, source), nullcontext() if kept else self.changing():
             return handle(self, parsed, skip_existing=skip_existing)
 
     @contextmanager

@@ -108,6 +108,8 @@ def _made_before(database: Database, parsed: Parsed) -> bool:
             return _made_source(catalog.sources.get(parsed.statement.name), parsed)
         case ast.InsertIntoSelect():
             return any(q.statement == parsed.text for q in catalog.queries.values())
+        case ast.CreateType():
+            return types.made_before(catalog, parsed.statement)
         case ast.CreateConnector(name=name):
             connector = catalog.connectors.get(name)
             return connector is not None and connector.statement == parsed.text
