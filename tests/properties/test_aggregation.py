@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -325,6 +326,31 @@ def test_many_rows_of_hopping_windows_equal_the_oracle(
     for part, batch in zip(expected, _batches(data), strict=True):
         assert changes(operator.step(batch, context)) == coalesced(part)
     assert _count(context, "late") == oracle.late
+
+
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([1, 20, 60]),
+    st.sampled_from([0, 15, 1000]),
+    st.sampled_from([EXACT, COLUMNAR, OBJECTS]),
+    st.sampled_from([10, 35]),
+)
+def test_every_update_of_many_rows_comes_piece_by_piece(
+    seed: int,
+    disorder: int,
+    grace: int,
+    which: list[tuple[str, tuple[int, ...]]],
+    size: int,
+) -> None:
+    kind = WindowKind.TUMBLING if size == 10 else WindowKind.HOPPING
+    window = WindowSpec(kind, size, 10, grace, size + grace)
+    some, times, partitions = _many(seed, 120, disorder)
+    data = (some, times, partitions, [1, 70, 120])
+    expected, _ = _expected(spec_of(which, window), data)
+    operator = AggregateOperator("aggregate", STORE, spec_of(which, window))
+    with mock.patch.object(aggregate_windowed, "_PIECE_ROWS", 17):
+        for part, batch in zip(expected, _batches(data), strict=True):
+            assert changes(operator.step(batch, StepContext(ALL))) == part
 
 
 def test_few_keys_in_open_windows_go_by_pane(monkeypatch: pytest.MonkeyPatch) -> None:
