@@ -19,6 +19,7 @@ from millstream.columns.keys import hash_rows
 from millstream.columns.segments import by_code
 from millstream.database.lag import source_lag
 from millstream.database.result import Result
+from millstream.database.window_bounds import UNBOUNDED, Bounds, window_starts
 from millstream.engine.build import Builder
 from millstream.engine.expressions import constant
 from millstream.engine.operators.base import StepContext
@@ -129,7 +130,9 @@ def _read(database: Database, view: View, root: nodes.Node, query: ast.Query) ->
     stage = builder.build(_unmaterialised(root))
     found: list[Batch] = []
     count = 0
-    for rows in source_batches(database, view, read, _key_lookup(database, read, query)):
+    keys = _key_lookup(database, read, query)
+    starts = UNBOUNDED if query.where is None else window_starts(_conjuncts(query.where))
+    for rows in source_batches(database, view, read, keys, starts):
         if len(rows):
             found.append(stage.run([rows], StepContext(clock=database.clock)))
             count += len(found[-1])
@@ -155,15 +158,20 @@ def source_batch(
 
 
 def source_batches(
-    database: Database, view: View, read: nodes.ReadSource, keys: list[pa.Array] | None
+    database: Database,
+    view: View,
+    read: nodes.ReadSource,
+    keys: list[pa.Array] | None,
+    starts: Bounds = UNBOUNDED,
 ) -> Iterator[Batch]:
     """As `source_batch`; those of a stream part by part, since together they may be more than an
-    array holds."""
+    array holds. Of keys of a windowed table at least the windows are given that start between
+    bounds."""
     source = read.source
     query = database.table_of(source, view) if source.is_table else None
     if query is not None:
         try:
-            rows = query.rows(keys)
+            rows = query.rows(keys, starts)
         except LookupError:
             rows = None
         if rows is not None:

@@ -151,12 +151,17 @@ class Query:
         context.rows_forced += len(places)
         return concat(results) if results else empty(self.stage.schema)
 
-    def rows(self, keys: list[pa.Array] | None = None) -> Batch:
-        """The rows of the table that the query keeps, all or those of some keys.
+    def rows(
+        self,
+        keys: list[pa.Array] | None = None,
+        window_starts: tuple[int | None, int | None] = (None, None),
+    ) -> Batch:
+        """The rows of the table that the query keeps, all or those of some keys; of the latter at
+        least those of windows that start between the bounds.
 
         LookupError where it keeps none.
         """
-        return self.stage.rows(keys, StepContext(clock=self.clock))
+        return self.stage.rows(keys, StepContext(clock=self.clock, window_starts=window_starts))
 
     def write(self, commit: Commit) -> None:
         """Write all state that changed."""
