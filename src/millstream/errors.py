@@ -27,7 +27,7 @@ def _cut(text: str) -> str:
     """A sentence as a person reads it: what is quoted in it may be endless."""
     if len(text) <= _LONGEST_SENTENCE:
         return text
-    return f"{text[:_LONGEST_SENTENCE]}…"
+    return f"{text[: _LONGEST_SENTENCE // 2]}…{text[-_LONGEST_SENTENCE // 2 :]}"
 
 
 def _pointed_at(line: str, where: Position) -> list[str]:
