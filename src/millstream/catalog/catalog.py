@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from millstream import types as t
 from millstream.catalog.model import ConnectorInfo, CustomType, QueryInfo, Source
 from millstream.catalog.names import Names
-from millstream.errors import SemanticError
+from millstream.errors import Position, SemanticError
 from millstream.sql.script import parse_type
 
 
@@ -79,6 +79,11 @@ class Catalog:
             case t.Struct(fields):
                 return t.Struct(tuple(replace(f, type=self.resolve_type(f.type)) for f in fields))
         return sql_type
+
+
+def unknown(word: str, name: str, known: Iterable[str], position: Position | None) -> SemanticError:
+    """The error for a name that nothing of its kind has, with the nearest names there are."""
+    return SemanticError(f"there is no {word} {name}", position, hint=did_you_mean(name, known))
 
 
 def did_you_mean(name: str, known: Iterable[str] | Mapping[str, object]) -> str | None:

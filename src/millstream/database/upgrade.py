@@ -75,7 +75,7 @@ def _up_to(view: View, topic_id: int, end: int) -> Iterator[tuple[int, Records]]
 
 
 def retire_rows(database: Database, source: Source, new: Query, commit: Commit) -> None:
-    """Write tombstones for the rows of a table that its new filter hides.
+    """Write tombstones for the rows of a table without windows that its new filter hides.
 
     `source` is the table as it was; `new` has been loaded. What the new filter lets through comes
     with its next change.
@@ -85,10 +85,7 @@ def retire_rows(database: Database, source: Source, new: Query, commit: Commit) 
     except LookupError:
         return
     before = _rows_of(database, source, commit)
-    types = [c.type for c in source.schema.key]
-    if source.window is not None:
-        types += [t.BIGINT, t.BIGINT]
-    index = KeyIndex(types)
+    index = KeyIndex([c.type for c in source.schema.key])
     if len(now):
         index.ids(_identity(now, source))
     if len(before):
@@ -103,7 +100,6 @@ def _rows_of(database: Database, source: Source, view: View) -> Batch:
     read = nodes.ReadSource(
         schema=t.Schema.of(key, []),
         is_table=True,
-        window=source.window,
         source=source,
         alias=source.name,
         columns=tuple(name for name, _ in key),
@@ -112,10 +108,7 @@ def _rows_of(database: Database, source: Source, view: View) -> Batch:
 
 
 def _identity(rows: Batch, source: Source) -> list[pa.Array]:
-    arrays = list(rows.arrays[: len(source.schema.key)])
-    if source.window is not None:
-        arrays += [pa.array(rows.window_start), pa.array(rows.window_end)]
-    return arrays
+    return list(rows.arrays[: len(source.schema.key)])
 
 
 def _write_tombstones(query: Query, rows: Batch, commit: Commit) -> None:
@@ -136,8 +129,6 @@ def _write_tombstones(query: Query, rows: Batch, commit: Commit) -> None:
         partition=rows.partition,
         offset=np.full(count, -1, np.int64),
         value_null=np.ones(count, bool),
-        window_start=rows.window_start,
-        window_end=rows.window_end,
     )
     records = query.records(batch, [], topic.partitions)
     if records is not None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from millstream import types as t
-from millstream.catalog.catalog import did_you_mean
+from millstream.catalog.catalog import unknown
 from millstream.catalog.model import Source
 from millstream.catalog.persistence import save_source
 from millstream.database.outcome import Outcome
@@ -53,11 +53,7 @@ def _source(database: Database, statement: ast.AlterSource) -> Source:
     word = statement.kind.value.lower()
     source = database.catalog.sources.get(statement.name)
     if source is None:
-        raise SemanticError(
-            f"there is no {word} {statement.name}",
-            statement.position,
-            hint=did_you_mean(statement.name, database.catalog.sources),
-        )
+        raise unknown(word, statement.name, database.catalog.sources, statement.position)
     if source.kind is not statement.kind:
         raise SemanticError(
             f"{source.name} is a {source.kind.value.lower()}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from millstream.catalog.catalog import Catalog, did_you_mean
+from millstream.catalog.catalog import Catalog, unknown
 from millstream.catalog.model import Source
 from millstream.database.outcome import Outcome
 from millstream.database.processing_log import STREAM as LOG_STREAM
@@ -29,11 +29,7 @@ def handle(database: Database, statement: ast.DropSource, parsed: Parsed) -> Out
     if source is None:
         if statement.if_exists:
             return Outcome(parsed.text, f"there is no {word} {statement.name}")
-        raise SemanticError(
-            f"there is no {word} {statement.name}",
-            statement.position,
-            hint=did_you_mean(statement.name, database.catalog.sources),
-        )
+        raise unknown(word, statement.name, database.catalog.sources, statement.position)
     _check(database, source, statement)
     with database.engine.lock:
         with database.change() as (commit, catalog):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from millstream.catalog.catalog import did_you_mean
+from millstream.catalog.catalog import unknown
 from millstream.catalog.model import QueryInfo
 from millstream.catalog.persistence import save_query
 from millstream.database.outcome import Outcome
 from millstream.engine.scheduler import drop_progress
-from millstream.errors import SemanticError
 from millstream.sql import ast
 from millstream.sql.script import Parsed
 
@@ -67,11 +66,7 @@ def _chosen(database: Database, statement: ast.ControlQuery) -> list[QueryInfo]:
         return list(queries.values())
     found = queries.get(statement.query_id) or queries.get(statement.query_id.upper())
     if found is None:
-        raise SemanticError(
-            f"there is no query {statement.query_id}",
-            statement.position,
-            hint=did_you_mean(statement.query_id, queries),
-        )
+        raise unknown("query", statement.query_id, queries, statement.position)
     return [found]
 
 

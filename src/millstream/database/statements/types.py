@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from millstream.catalog.catalog import Catalog, did_you_mean
+from millstream.catalog.catalog import Catalog, unknown
 from millstream.catalog.model import CustomType
 from millstream.catalog.persistence import save_type
 from millstream.database.outcome import Outcome
@@ -63,11 +63,7 @@ def drop(database: Database, statement: ast.DropType, parsed: Parsed) -> Outcome
     if custom is None:
         if statement.if_exists:
             return Outcome(parsed.text, f"there is no type {statement.name}")
-        raise SemanticError(
-            f"there is no type {statement.name}",
-            statement.position,
-            hint=did_you_mean(statement.name, database.catalog.types),
-        )
+        raise unknown("type", statement.name, database.catalog.types, statement.position)
     with database.change() as (commit, catalog):
         catalog.types.pop(statement.name)
         commit.delete_entry("type", custom.id)
