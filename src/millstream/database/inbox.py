@@ -50,7 +50,8 @@ class Together:
         self._inbox = inbox
         self._queue = queue
         self._inserts: list[Insert] = []
-        self._is_over = False
+        self.is_over = False
+        """Whether the callers know what became of them."""
 
     def __len__(self) -> int:
         return len(self._inserts)
@@ -64,9 +65,9 @@ class Together:
     def over(self, error: BaseException | None) -> None:
         """What was appended is durable; or, with an error, nothing was written: then each caller
         tries on its own, and learns of its own error."""
-        if self._is_over:
+        if self.is_over:
             return
-        self._is_over = True
+        self.is_over = True
         for insert in self._inserts:
             insert.is_over = error is None or insert.error is not None
             insert.alone = True
