@@ -170,6 +170,10 @@ class Problem:
     failed: bool
 
 
+DATABASE = "database"
+"""The name under which problems of the whole are told, such as a full disk."""
+
+
 def problems(metrics: Metrics) -> list[Problem]:
     """What went wrong, or waits, and why."""
     found = [Problem(query.sink, query.error, True) for query in metrics.queries if query.error]
@@ -177,6 +181,9 @@ def problems(metrics: Metrics) -> list[Problem]:
         failed = connector.state in FAILED_STATES
         if failed or connector.message:
             found.append(Problem(connector.name, connector.message or "failed", failed))
+    known = {f"{query.id}: {query.error}" for query in metrics.queries}
+    known |= {f"{connector.name}: {connector.message}" for connector in metrics.connectors}
+    found += [Problem(DATABASE, error, True) for error in metrics.errors if error not in known]
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
-from millstream.cli.live_view import FAILED_STATES
+from millstream.cli.live_view import DATABASE, FAILED_STATES, problems
 from millstream.cli.messages import remark
 from millstream.cli.opening import open_database, place
 from millstream.cli.output import Output
@@ -142,8 +142,9 @@ def show_tables(
 
 
 def raise_failures(db: Database) -> None:
-    """Raise ExecutionError where a query stands still, or a source brings nothing, because of an
-    error. A sink that failed can be mended later: what it has to deliver is kept."""
+    """Raise ExecutionError where a query stands still, a source brings nothing, or what was read
+    could not be committed, because of an error. A sink that failed can be mended later: what it
+    has to deliver is kept."""
     failed = [
         f"{query.id} ({query.sink}): {query.error}"
         for query in db.metrics().queries
@@ -154,5 +155,6 @@ def raise_failures(db: Database) -> None:
         for connector in db.connectors.all()
         if connector.info.direction == "SOURCE" and connector.state in FAILED_STATES
     ]
+    failed += [problem.text for problem in problems(db.metrics()) if problem.name == DATABASE]
     if failed:
         raise ExecutionError("\n".join(failed))

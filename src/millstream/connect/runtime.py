@@ -30,7 +30,10 @@ def owner_of(connector_id: int) -> str:
 def trace_sentence(error: BaseException) -> str:
     """An error in one line, for people: our own errors say what to do, others their kind."""
     if isinstance(error, MillstreamError):
-        return " ".join(error.render().split())
+        told = error.render()
+        if told == f"{error.message}\n{error.hint}" and not error.message.endswith("."):
+            told = f"{error.message}. {error.hint}"
+        return " ".join(told.split())
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -56,6 +56,12 @@ def test_a_problem_is_told_once() -> None:
     assert lines_at(0, 250, 500, metrics=failed) == ["SINK: put a URL there."]
 
 
+def test_what_is_wrong_with_the_whole_is_told_once() -> None:
+    query = FakeQuery("Q1", "PAGES", error="it fails")
+    full = FakeMetrics(queries=[query], errors=["Q1: it fails", "the disk is full"])
+    assert lines_at(0, 250, metrics=full) == ["PAGES: it fails", "database: the disk is full"]
+
+
 def test_what_waits_is_told_once_whatever_the_next_try() -> None:
     written: list[str] = []
     lines = PlainLines(written.append)
