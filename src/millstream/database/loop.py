@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 0.1
 _PAUSE_AFTER_ERROR_S = 1.0
+_COME_AGAIN_S = 0.0001
+"""Who was answered is back within this time, or has something else to do."""
 
 
 class EngineLoop:
@@ -29,6 +31,7 @@ class EngineLoop:
         self._stop = threading.Event()
         self._news = threading.Event()
         database.engine.listeners.append(self.ring)
+        self._answered = 0
         self.error: str | None = None
 
     def ring(self) -> None:
@@ -66,6 +69,7 @@ class EngineLoop:
             feeds: list[Feed] = [*database.connectors.feeds(engine.max_rows), inserts]
             with self._restored_after_error():
                 moved = engine.step(feeds, inserts.over, ahead=ahead)
+            self._answered = len(inserts) if inserts.is_over else 0
             database.connectors.save_states()
         database.retention.after_step(moved)
         return moved
@@ -124,9 +128,20 @@ class EngineLoop:
                 self.error = None
             # Whether a step that moved is durable the next one tells.
             is_first = False
+            self._gather()
             if not moved and not self._stop.is_set():
                 self._wait(None)
         self.settle()
+
+    def _gather(self) -> None:
+        """Let callers whose rows were just committed come again, if they do at once: what they
+        bring costs little more in the next commit than that costs alone."""
+        inbox = self._database.inbox
+        wanted = len(inbox) + self._answered
+        while self._answered and len(inbox) < wanted:
+            self._news.clear()
+            if len(inbox) < wanted and not self._news.wait(_COME_AGAIN_S):
+                return
 
     def _wait(self, end: float | None) -> None:
         due_ms = self._database.connectors.due_in_ms()
