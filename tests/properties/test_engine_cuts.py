@@ -108,6 +108,28 @@ def test_any_cut_gives_the_same_topics(drawn: tuple[Program, list[int]], by_feed
     same(outcome(program, sizes, by_feed=by_feed), expected, program)
 
 
+@many(40)
+@given(cut_programs())
+def test_any_cut_notes_and_counts_the_same(drawn: tuple[Program, list[int]]) -> None:
+    """Records that cannot be decoded, each once; rows that went in and out, and what was noted."""
+
+    def told(sizes: list[int] | None) -> tuple[list[Any], dict[str, tuple[int, int, int]]]:
+        _, database = Run().go(program, sizes)
+        rows = database.sql("SELECT * FROM KSQL_PROCESSING_LOG").rows()
+        counted = {
+            q.info.id: (q.counters.rows_in, q.counters.rows_out, q.counters.notes)
+            for q in database.engine.queries.values()
+            if q.info is not None
+        }
+        database.close()
+        return sorted(row[3:9] for row in rows if row[3] == "deserialization"), counted
+
+    program, sizes = drawn
+    expected = told(None)
+    assert told(ones(program)) == expected, program.text()
+    assert told(sizes) == expected, program.text()
+
+
 @many(80)
 @given(cut_programs())
 def test_row_paths_give_the_same_topics(drawn: tuple[Program, list[int]]) -> None:
