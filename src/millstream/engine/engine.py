@@ -143,7 +143,12 @@ class Engine:
     # --- steps ---------------------------------------------------------------------------------
 
     def step(
-        self, feeds: Iterable[Feed] = (), done: Done | None = None, *, ahead: bool = False
+        self,
+        feeds: Iterable[Feed] = (),
+        done: Done | None = None,
+        *,
+        ahead: bool = False,
+        urgent: Callable[[], object] = bool,
     ) -> bool:
         """One commit: append what the feeds give, take every query a step further.
 
@@ -153,13 +158,14 @@ class Engine:
         `ahead`: it may return before the commit is durable, and then the next step begins while
         that is written. If that fails, the next step raises the error; both have never been.
         `done` is called, on any thread, when it is durable (or nothing happened), or with the
-        error that undid it.
+        error that undid it. `urgent`, asked when the feeds have given what they have: whether
+        somebody waits for just this commit, so that it is written before anything else.
         """
         feeds = list(feeds)
         told = done or _tell_nobody
         with self.lock.early if ahead else self.lock:
             try:
-                moved = self._try(feeds, told, ahead)
+                moved = self._try(feeds, told, ahead, urgent)
             except BaseException as error:
                 told(error)
                 raise
@@ -167,12 +173,14 @@ class Engine:
             told(None)
         return moved
 
-    def _try(self, feeds: list[Feed], done: Done, ahead: bool) -> bool:
+    def _try(
+        self, feeds: list[Feed], done: Done, ahead: bool, urgent: Callable[[], object]
+    ) -> bool:
         """Step, again and again while single queries fail."""
         self.check()
         while True:
             try:
-                moved = self._step(feeds, done, ahead)
+                moved = self._step(feeds, done, ahead, urgent)
             except QueryFailedError as failure:
                 # What the query choked on may have gone with the commit before.
                 self.store.settle()
@@ -233,14 +241,18 @@ class Engine:
             self._spoilt = True
             raise
 
-    def _step(self, feeds: list[Feed], done: Done, ahead: bool) -> bool:
+    def _step(
+        self, feeds: list[Feed], done: Done, ahead: bool, urgent: Callable[[], object]
+    ) -> bool:
         began_s = perf_counter()
         try:
-            return self._commit(feeds, done, early=ahead)
+            return self._commit(feeds, done, ahead, urgent)
         finally:
             self.meters.step.add(0, 0, perf_counter() - began_s)
 
-    def _commit(self, feeds: list[Feed], done: Done, *, early: bool) -> bool:
+    def _commit(
+        self, feeds: list[Feed], done: Done, early: bool, urgent: Callable[[], object]
+    ) -> bool:
         meters = self.meters
         began_s = perf_counter()
         ahead = self._read_ahead.take()
@@ -281,7 +293,7 @@ class Engine:
             meters.note.add(0, 0, perf_counter() - began_s)
             began_s = perf_counter()
             finish = partial(self._finish, fed, done)
-            if early:
+            if early and not urgent():
                 commit.commit_later(finish)
             else:
                 commit.commit()
