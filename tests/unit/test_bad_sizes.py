@@ -339,6 +339,25 @@ def test_an_ad_hoc_query_reads_the_columns_that_it_names() -> None:
         db.insert("odd", [("a", 1, 2, 3), ("b", 4, 5, 6)])
         assert rows(db, "SELECT COUNT( * ), SUM(n) FROM odd GROUP BY 1 > 0;") == [(2, 7)]
         assert rows(db, 'SELECT "a.b" + "N x" FROM odd ORDER BY ROWTIME, K;') == [(4,), (10,)]
-        assert len(rows(db, "SELECT * FROM odd ORDER BY N;")[0]) == 5
+        for query in ("SELECT * FROM odd ORDER BY N;", "FROM odd ORDER BY N;"):
+            assert len(rows(db, query)[0]) == 5
+        whole = {"k": "a", "a.b": 1, "N": 2, "N x": 3, "ROWTIME": 1_000}
+        assert rows(db, "SELECT odd FROM odd ORDER BY ROWTIME, N;")[0] == (whole,)
+        joined = "SELECT COUNT(*) FROM odd NATURAL JOIN (SELECT 2 AS n) ORDER BY 1;"
+        assert rows(db, joined) == [(1,)]
         with pytest.raises(ExecutionError, match="nothing"):
             db.sql("SELECT nothing FROM odd ORDER BY 1;")
+
+
+def test_columns_that_an_ad_hoc_query_cannot_tell_apart() -> None:
+    with memory_database(
+        "CREATE STREAM odd (`k` VARCHAR KEY, `n` INT, n INT)"
+        " WITH (KAFKA_TOPIC = 'odd', VALUE_FORMAT = 'JSON', PARTITIONS = 1);"
+    ) as db:
+        db.insert("odd", [("a", 1, 2)])
+        assert rows(db, "SELECT n, `n` FROM odd;") == [(2, 1)]
+        assert rows(db, "SELECT K FROM odd ORDER BY 1;") == [("a",)]
+        for query in ("SELECT n FROM odd ORDER BY 1;", "SELECT * FROM odd ORDER BY 1;"):
+            with pytest.raises(ExecutionError, match="differ in case only") as caught:
+                db.sql(query)
+            assert caught.value.hint is not None

@@ -6,6 +6,7 @@ This is Millstream's own: joins, ORDER BY, aggregates, window functions, sub-que
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from millstream.database.database import Database
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_@]*")
+_ALL_COLUMNS = {"NATURAL", "COLUMNS", "PIVOT", "UNPIVOT", "SUMMARIZE", "DESCRIBE", "TABLE"}
 _COUNT_ALL = re.compile(r"\bCOUNT\s*\(\s*\*\s*\)", re.IGNORECASE)
 
 
@@ -36,7 +38,8 @@ def ask(database: Database, text: str, error: ParseError | None) -> Result:
         names = [n for n in database.catalog.sources if n.upper() in words]
         if not names and error is not None:
             raise error
-        tables = {name: _table(database, view, name, _mentioned(text)) for name in names}
+        meant = _mentioned(text, names)
+        tables = {name: _table(database, view, name, meant) for name in names}
         lag = source_lag(view, database.catalog, names)
     connection = duckdb.connect()
     try:
@@ -56,10 +59,21 @@ def ask(database: Database, text: str, error: ParseError | None) -> Result:
     return Result(list(found.column_names), [], arrays, lag)
 
 
-def _mentioned(text: str) -> set[str] | None:
-    """The words of a query, in upper case; None where a * may stand for all columns."""
+def _mentioned(text: str, sources: Iterable[str]) -> set[str] | None:
+    """The words of a query, in upper case; None where it may mean columns that it does not name."""
     rest = _COUNT_ALL.sub("", text)
-    return None if "*" in rest else {w.upper() for w in _WORD.findall(rest)}
+    words = [w.upper() for w in _WORD.findall(rest)]
+    rows = "|".join(map(re.escape, sources))
+    if (
+        "*" in rest
+        or not rest.lstrip(" \t\r\n(").upper().startswith("SELECT")
+        or words.count("FROM") > words.count("SELECT")
+        or not _ALL_COLUMNS.isdisjoint(words)
+        # A source's name by itself is its whole row.
+        or re.search(rf"(?<!FROM\s)(?<!JOIN\s)\b(?:{rows})\b(?!\s*\.)", rest, re.IGNORECASE)
+    ):
+        return None
+    return set(words)
 
 
 def _table(database: Database, view: View, name: str, words: set[str] | None) -> pa.Table:
@@ -85,6 +99,7 @@ def _table(database: Database, view: View, name: str, words: set[str] | None) ->
         if words is None or n == "ROWTIME" or n.upper() in words or not is_plain_name(n)
     ]
     names, types = [columns[i][0] for i in kept], [columns[i][1] for i in kept]
+    _check_names(name, names)
     parts = [
         [arrow.presentable(batch.arrays[i], x) for i, x in zip(kept, types, strict=True)]
         for batch in source_batches(database, view, read, None)
@@ -92,6 +107,19 @@ def _table(database: Database, view: View, name: str, words: set[str] | None) ->
     empty = [arrow.presentable(arrow.nulls(x, 0), x) for x in types]
     whole = [pa.chunked_array(part) for part in zip(empty, *parts, strict=True)]
     return pa.Table.from_arrays(whole, names=names)
+
+
+def _check_names(source: str, names: list[str]) -> None:
+    """ExecutionError where DuckDB could not tell two columns apart."""
+    known: dict[str, str] = {}
+    for name in names:
+        other = known.setdefault(name.upper(), name)
+        if other != name:
+            raise ExecutionError(
+                f"the columns {other} and {name} of {source} differ in case only, and this query"
+                " cannot tell them apart",
+                hint="A pull query can: name one source, without ORDER BY, GROUP BY and the like.",
+            )
 
 
 def _told(problem: duckdb.Error) -> ExecutionError:
