@@ -15,7 +15,7 @@ import pytest
 from millstream.database import Database
 from tests.conftest import ROOT
 from tests.e2e.query_child import COUNT
-from tests.e2e.query_runs import OPERATORS, ORDERED, Bench, Topics, pieces, records
+from tests.e2e.query_runs import OPERATORS, ORDERED, SEVERAL, Bench, Topics, pieces, records
 from tests.e2e.terminal import COMMAND
 from tests.properties.engine_runs import check_healthy
 from tests.properties.program_records import Record
@@ -75,18 +75,25 @@ def test_queries_of_a_script_that_comes_piece_by_piece_end_alike(operator: str) 
 LIVE_COPY = "CREATE STREAM another AS SELECT * FROM s;"
 
 
-def test_the_cache_leaves_the_same_contents() -> None:
-    random = Random(5)
-    for operator in ("tumbling aggregation", "table aggregation", "HAVING", "session aggregation"):
-        found = records(random, 80)
-        expected = _last(made_first(OPERATORS[operator], found)["Q"])
-        bench = Bench.open(max_rows=6, cache=10_000_000)
-        bench.feed(found[:70])
-        bench.database.execute("\n".join(OPERATORS[operator]))
-        for piece in pieces(random, found[70:], 3):
-            bench.feed(piece)
-        assert _last(bench.finish()["Q"]) == expected
-        bench.close()
+@pytest.mark.parametrize("operator", [name for name in ORDERED if name not in SEVERAL])
+def test_the_cache_leaves_the_same_contents(operator: str) -> None:
+    """The last value of each key of a table, and every record of a stream."""
+    random = Random(operator)
+    found = records(random, 80)
+    expected = made_first(OPERATORS[operator], found)
+    bench = Bench.open(max_rows=6, cache=10_000_000)
+    bench.feed(found[:70])
+    bench.database.execute("\n".join(OPERATORS[operator]))
+    for piece in pieces(random, found[70:], 3):
+        bench.feed(piece)
+    topics = bench.finish()
+    source = bench.database.catalog.sources.get("Q")
+    if source is None or not source.is_table:
+        assert topics == {**expected, "LIVE_COUNTS": topics["LIVE_COUNTS"]}
+    else:
+        assert _last(topics["Q"]) == _last(expected["Q"])
+        assert len(topics["Q"]) <= len(expected["Q"])
+    bench.close()
 
 
 def _last(rows: list[tuple[object, ...]]) -> dict[tuple[object, ...], object]:
