@@ -30,8 +30,8 @@ from millstream.recipes import read_recipe
 from millstream.store.sqlite import commit as store_commit
 from millstream.store.sqlite import database as store_database
 
-CLICKS, USERS, LINES = 6_000, 200, 3_000
-LATE_AFTER = 2_000
+CLICKS, USERS, LINES = 4_500, 200, 2_000
+LATE_AFTER = 1_500
 """So many clicks there are when queries are made that have to catch up."""
 
 PHASES = ("start", "open", "run", "commit", "checkpoint", "catch-up")

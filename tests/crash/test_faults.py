@@ -15,6 +15,7 @@ import pytest
 from millstream.database import Database
 from millstream.errors import StoreError
 from tests.conftest import ON_CI
+from tests.crash import child
 from tests.crash.child import script, write_log
 from tests.crash.search_server import SearchServer
 from tests.crash.test_kill import KILLS, check_documents, contents, same
@@ -42,8 +43,9 @@ def until_done(what: Callable[[], T]) -> T:
 def statements(url: str, log: Path) -> list[str]:
     """The statements of all that runs here, one by one."""
     text = script(url, str(log)) + INSERTED
-    text = text.replace("'iterations' = '6000'", f"'iterations' = '{CLICKS}'")
-    text = text.replace("'iterations' = '200'", f"'iterations' = '{USERS}'")
+    for there, here in ((child.CLICKS, CLICKS), (child.USERS, USERS)):
+        assert f"'iterations' = '{there}'" in text
+        text = text.replace(f"'iterations' = '{there}'", f"'iterations' = '{here}'")
     text = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
     return [f"{part};" for part in text.split(";") if part.strip()]
 

@@ -15,6 +15,7 @@ from millstream import types as t
 from millstream.clock import FixedClock
 from millstream.database import Database
 from millstream.engine.query import Query
+from millstream.errors import StoreError
 from millstream.functions import default_registry
 from millstream.functions.aggregates.base import RowAggregator, State
 from millstream.functions.registry import (
@@ -26,6 +27,7 @@ from millstream.functions.registry import (
     Variant,
 )
 from millstream.store.interfaces import Commit
+from tests.crash.unreliable import FULL, failing, open_unreliable, writes
 
 ROWS = 3_000
 SCRIPT = """
@@ -263,6 +265,31 @@ def test_a_function_raises_in_the_middle_of_a_batch(
     db.execute(f"RESUME {stopped};")
     db.run(until_idle=True)
     assert answers(db, more_of(kind)) == expected
+
+
+@pytest.mark.parametrize("kind", ["aggregate"], indirect=True)
+def test_a_failure_that_cannot_be_written_down_is_met_again(
+    tmp_path: Path, fragile: Fragile, kind: str
+) -> None:
+    def broken(values: list[int]) -> None:
+        raise RuntimeError("the function's own failure")
+
+    with open_unreliable(str(tmp_path / "x.db"), registry=fragile.registry()) as db:
+        db.execute(SCRIPT.format(statement=STATEMENTS[kind]))
+        feed(db, 0, ROWS)
+        fragile.meet = broken
+        with failing(writes(FULL)):
+            for _ in range(3):
+                with pytest.raises(StoreError, match="the disk is full"):
+                    db.step()
+        assert failed(db) == {}
+        db.run(until_idle=True)
+        ((stopped, _),) = failed(db).items()
+        fragile.meet = lambda values: None
+        db.execute(f"RESUME {stopped};")
+        db.run(until_idle=True)
+        found = answers(db, more_of(kind))
+    assert found == undisturbed(kind, more_of(kind))
 
 
 @pytest.mark.parametrize("kind", ["row"], indirect=True)

@@ -119,6 +119,25 @@ def test_a_statement_that_fails_leaves_nothing_half_done(db: Database, code: int
                 break
         after = state(db)
         assert failures > 0, statement
+        if statement.startswith("INSERT INTO clicks"):
+            assert after["topics"]["clicks"] == before["topics"]["clicks"] + 1
         assert after != before or statement.startswith(("PAUSE", "RESUME")), statement
     db.run(for_ms=0)
     assert db.loop_error is None
+
+
+@pytest.mark.parametrize("code", [IOERR, FULL])
+def test_rows_that_failed_once_are_not_written_later(db: Database, code: int) -> None:
+    before = state(db)["topics"]["clicks"]
+    failures = 0
+    for number in range(1, 40):
+        try:
+            with failing(at(number, code)):
+                db.insert("clicks", [("/", number)])
+        except StoreError:
+            failures += 1
+        else:
+            break
+    assert failures > 1
+    db.step()
+    assert state(db)["topics"]["clicks"] == before + 1

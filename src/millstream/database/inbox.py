@@ -7,6 +7,7 @@ of them; otherwise the first caller that gets the engine's lock commits for all 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -135,6 +136,9 @@ class Inbox:
                 self._lead(mine)
             elif not mine.is_over:
                 mine.error, mine.is_over = error, True
+                # Who is told that it failed may try again; then it must not be written twice.
+                with contextlib.suppress(ValueError):
+                    self._queue.remove(mine)
             return
         together.over(None)
         if rows:

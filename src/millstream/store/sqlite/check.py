@@ -189,8 +189,11 @@ def _ignore(table: str, sentence: str) -> None:
 def _connect(path: str) -> sqlite3.Connection:
     place = quote(os.path.realpath(path))
     error: sqlite3.Error | None = None
-    # Where the folder cannot be written SQLite cannot make the file that it shares with others.
-    for option in ("mode=ro", "immutable=1"):
+    # Where the folder cannot be written SQLite cannot make the file that it shares with others; it
+    # does without where there is no log.
+    log = f"{os.path.realpath(path)}-wal"
+    has_log = os.path.exists(log) and os.path.getsize(log) > 0
+    for option in ("mode=ro",) if has_log else ("mode=ro", "immutable=1"):
         raw = None
         try:
             raw = sqlite3.connect(
