@@ -101,17 +101,21 @@ class Segment:
         if not parts:
             return
         columns = columns_of(parts)
-        if keys is not None:
-            mine = pa.array(np.flatnonzero(np.isin(columns[IDS].to_numpy(), keys)))
-            columns = [c.take(mine) for c in columns]
         slots = columns[0].to_numpy()
-        _, last = sg.last_of_each(slots)
-        last = last[np.argsort(slots[last])]
-        ids, positions = (c.to_numpy()[last] for c in columns[IDS : POSITIONS + 1])
-        # Of all rows each gets the slot that it had: slots were given in this order.
-        given = self.slots(ids, positions)
-        assert keys is not None or len(given) == int(slots.max()) + 1
-        self.table.restore(given, [c.take(pa.array(last)) for c in columns[POSITIONS + 1 :]])
+        if keys is None:
+            last = _last_by_slot(slots)
+        else:
+            mine = np.flatnonzero(np.isin(columns[IDS].to_numpy(), keys))
+            _, last = sg.last_of_each(slots[mine])
+            last = mine[last]
+        if last is not None:
+            picked = pa.array(last)
+            columns = [c.take(picked) for c in columns]
+        # Slots are given in order, so that each row gets the one that it had.
+        self.ids, self.positions = (c.to_numpy().copy() for c in columns[IDS : POSITIONS + 1])
+        given = self.index.find_or_insert_distinct(self._code(self.ids, self.positions))
+        self.table.extend(len(given))
+        self.table.restore(given, columns[POSITIONS + 1 :])
 
     def _code(self, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
         return np.asarray(ids * self._span + (positions - self._first))
@@ -121,3 +125,15 @@ class Segment:
             size = max(count, 2 * len(self.ids), 64)
             self.ids = np.resize(self.ids, size)
             self.positions = np.resize(self.positions, size)
+
+
+def _last_by_slot(slots: np.ndarray) -> np.ndarray | None:
+    """The last row of each slot, by slot; None where there is one of each, in their order."""
+    count = int(slots.max(initial=-1)) + 1
+    if count == len(slots) and (slots == np.arange(count)).all():
+        return None
+    last = np.full(count, -1, np.int64)
+    # Of rows for one slot the last is kept.
+    last[slots] = np.arange(len(slots))
+    assert (last >= 0).all(), "every slot of a segment was written"
+    return last
