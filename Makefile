@@ -27,7 +27,7 @@ check: $(INSTALLED) ## ruff, formatting, types (mypy --strict) and the direction
 	$(BIN)/lint-imports --no-logo
 
 crash: $(INSTALLED) ## kill, damage and starve databases, hundreds of times (half an hour)
-	MILLSTREAM_KILLS=240 MILLSTREAM_FLIPS=6000 \
+	MILLSTREAM_KILLS=$${MILLSTREAM_KILLS:-240} MILLSTREAM_FLIPS=$${MILLSTREAM_FLIPS:-6000} \
 		$(BIN)/pytest $(PYTEST_OPTIONS) -s --timeout 3600 tests/crash $(PYTEST_ARGS)
 
 bench: $(INSTALLED) ## measure speed, memory and latency, the recipe beside DuckDB's one-shot batch
