@@ -60,11 +60,12 @@ class SlotTable:
         """Make room for slots below `size`."""
         if size <= self.size:
             return
-        self.size = size
         capacity = len(self._rows.rowtime)
         if size > capacity:
-            added = fresh_rows(self.kernels, max(size - capacity, capacity, 16), self._extra_count)
-            self._rows = joined_rows([self._rows, added])
+            grown = fresh_rows(self.kernels, max(size, 2 * capacity, 16), self._extra_count)
+            _copy_first(self._rows, grown, self.size)
+            self._rows = grown
+        self.size = size
 
     def gather(self, slots: np.ndarray) -> Rows:
         """Copies of the rows at the slots."""
@@ -136,6 +137,16 @@ class SlotTable:
             count += width
         self.scatter(slots, Rows(states, rowtime, live, extra))
         self._dirty.clear()
+
+
+def _copy_first(source: Rows, target: Rows, count: int) -> None:
+    for state, mine in zip(source.states, target.states, strict=True):
+        for column, into in zip(state, mine, strict=True):
+            into[:count] = column[:count]
+    target.rowtime[:count] = source.rowtime[:count]
+    target.live[:count] = source.live[:count]
+    for column, into in zip(source.extra, target.extra, strict=True):
+        into[:count] = column[:count]
 
 
 def joined_rows(parts: list[Rows]) -> Rows:
