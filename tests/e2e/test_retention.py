@@ -306,6 +306,17 @@ def test_a_policy_may_be_asked_for(db: Database) -> None:
     assert [len(kept(db, name)) for name in "cde"] == [2, 1, 1]
 
 
+def test_how_long_a_topic_keeps_its_records_is_shown(db: Database) -> None:
+    feed(db, [0, 100, 5000])
+    Retention(db).enforce()
+    topics, stream = (o.table for o in db.execute("SHOW TOPICS EXTENDED; DESCRIBE s EXTENDED;"))
+    assert topics is not None and stream is not None
+    (shown,) = (dict(zip(topics.columns, row, strict=True)) for row in topics.rows)
+    assert (shown["records"], shown["cleanup policy"], shown["retention ms"]) == (1, "delete", 1000)
+    assert ("(topic)", "s, 1 partition, 1 record", "") in stream.rows
+    assert ("(cleanup)", "delete, 1000 ms", "") in stream.rows
+
+
 # --- in the loop ---------------------------------------------------------------------------------
 
 

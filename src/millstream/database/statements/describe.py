@@ -54,13 +54,17 @@ def _columns(source: Source) -> list[tuple[Any, ...]]:
 def _extended(database: Database, source: Source) -> list[tuple[Any, ...]]:
     with database.store.view() as view:
         topic = next((x for x in view.topics() if x.id == source.topic_id), None)
-        place = f"{source.topic}, dropped"
+        place, cleanup = f"{source.topic}, dropped", ""
         if topic is not None:
             records = view.end(topic.id) - view.start(topic.id)
             place = f"{source.topic}, {_count(topic.partitions, 'partition')}, "
             place += _count(records, "record")
+            cleanup = topic.cleanup_policy
+            if topic.retention_ms is not None:
+                cleanup += f", {topic.retention_ms} ms"
     facts = {
         "topic": place,
+        "cleanup": cleanup,
         "key format": source.key_layout.format,
         "value format": source.value_layout.format,
         "window": "" if source.window is None else source.window.kind,

@@ -69,7 +69,7 @@ def _topics_of(
 ) -> tuple[str, list[str], Rows]:
     columns = ["name", "partitions", "replicas", "records"]
     if extended:
-        columns += ["read by", "written by"]
+        columns += ["read by", "written by", "cleanup policy", "retention ms"]
     rows: Rows = []
     with database.store.view() as view:
         for topic in filter(wanted, view.topics()):
@@ -79,7 +79,9 @@ def _topics_of(
                 topic.replicas,
                 view.end(topic.id) - view.start(topic.id),
             )
-            rows.append(row + _users(database.catalog, topic) if extended else row)
+            if extended:
+                row += (*_users(database.catalog, topic), topic.cleanup_policy, topic.retention_ms)
+            rows.append(row)
     return "topic", columns, rows
 
 
