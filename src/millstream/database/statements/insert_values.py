@@ -33,7 +33,8 @@ def row_of(database: Database, statement: ast.InsertValues) -> tuple[Source, dic
         raise SemanticError(
             f"there is no stream or table {t.quote_name(statement.target)}",
             statement.position,
-            hint=did_you_mean(statement.target, database.catalog.sources),
+            hint=did_you_mean(statement.target, database.catalog.sources)
+            or "SHOW STREAMS; and SHOW TABLES; list what there is.",
         )
     _check_target(source, statement)
     names = _columns(source, statement)
@@ -93,10 +94,11 @@ def _columns(source: Source, statement: ast.InsertValues) -> list[str]:
             raise SemanticError(
                 f"{source.name} has no column {name} to write",
                 statement.position,
-                hint=did_you_mean(name, known),
+                hint=did_you_mean(name, known) or f"The columns are {', '.join(known)}.",
             )
     if len(set(statement.columns)) < len(statement.columns):
-        raise SemanticError("a column is named twice", statement.position)
+        twice = next(n for n in statement.columns if statement.columns.count(n) > 1)
+        raise SemanticError(f"the column {twice} is named twice", statement.position)
     return list(statement.columns)
 
 
