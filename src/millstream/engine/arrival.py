@@ -28,7 +28,8 @@ class Arrivals:
     def append(self, commit: Commit, topic_id: int, pieces: Sequence[Records], passed: int) -> None:
         """Append what queries wrote in this commit, a piece each. `passed` is the frontier of the
         reader of the topic that is farthest."""
-        tip = self._tip(commit, topic_id)
+        end = commit.end(topic_id)
+        tip = self._tip(commit, topic_id, end)
         on_time: list[Records] = []
         late: list[Records] = []
         for piece in pieces:
@@ -44,15 +45,14 @@ class Arrivals:
             numbers = np.arange(first_seq, first_seq + len(records))
             commit.append(topic_id, replace(records, seq=numbers))
             tip = (int(numbers[-1]), int(records.writer[-1]))
-        self._last[topic_id] = (commit.end(topic_id), *tip)
+        self._last[topic_id] = (end + sum([len(piece) for piece in pieces]), *tip)
 
     def clear(self) -> None:
         """Forget what may not have been committed."""
         self._last.clear()
 
-    def _tip(self, commit: Commit, topic_id: int) -> tuple[int, int]:
+    def _tip(self, commit: Commit, topic_id: int, end: int) -> tuple[int, int]:
         """The (seq, writer) of a topic's last record; others than queries append, too."""
-        end = commit.end(topic_id)
         known = self._last.get(topic_id)
         if known is not None and known[0] == end:
             return known[1], known[2]

@@ -21,7 +21,9 @@ class RunCache:
     def runs(self, view: View, topic_id: int, start: int) -> Iterator[tuple[int, Records]]:
         """The runs of a topic from an ordinal on, each read when it is asked for. What was trimmed
         is passed over."""
-        at, end = max(start, view.start(topic_id)), view.end(topic_id)
+        at, end = start, view.end(topic_id)
+        if (topic_id, at) not in self._young:
+            at = max(start, view.start(topic_id))
         while at < end:
             records = self._run(view, topic_id, at)
             yield at, records

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pyarrow as pa
 
@@ -20,6 +18,8 @@ from millstream.types import BIGINT, Schema
 _ROWTIME = "$rowtime"
 _SLOT = "$slot"
 _LIVE = "$live"
+_FEW_ROWS = 16
+"""So few rows are kept as they are; of many a copy, that does not hold on to all they came with."""
 _FEWEST_SWEPT = 65_536
 
 
@@ -45,10 +45,10 @@ class TableState:
         """The same rows as changes: each with the row of its key before it."""
         slots = self._keys.ids(batch.key_arrays)
         segments = by_code(slots)
-        stored, absent = self._rows.get(slots)
-        old, old_null = self._old_rows(batch, segments, stored[:-1], absent)
+        stored, absent = self.get(slots)
+        old, old_null = self._old_rows(batch, segments, stored, absent)
         self._put(batch, slots, segments)
-        return replace(batch, old=old, old_null=old_null)
+        return batch.with_old(old, old_null)
 
     def _old_rows(
         self, batch: Batch, segments: Segments, stored: list[pa.Array], absent: np.ndarray
@@ -71,6 +71,10 @@ class TableState:
         return old, gone[before]
 
     def _put(self, batch: Batch, slots: np.ndarray, segments: Segments) -> None:
+        if len(segments) == len(batch) <= _FEW_ROWS and batch.value_null is None:
+            self._rows.put(slots, [*batch.value_arrays, pa.array(batch.rowtime)])
+            self._dirty.append(slots)
+            return
         last = segments.order[segments.ends]
         gone = is_null(batch.value_null, len(batch))[last]
         kept = last[~gone]
@@ -100,8 +104,7 @@ class TableState:
 
     def get(self, slots: np.ndarray) -> tuple[list[pa.Array], np.ndarray]:
         """The value columns at slots, and a mask of those that hold no row now."""
-        rows, absent = self._rows.get(slots)
-        return rows[:-1], absent
+        return self._rows.get(slots, len(self.schema.value))
 
     def rows(self) -> Batch:
         """All rows, in the order in which their keys came."""
