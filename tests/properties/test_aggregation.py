@@ -379,6 +379,8 @@ def test_lookups_find_what_all_rows_hold(
     keys = batch_of(KEY, (), [("b",), ("zz",), ("a",)], [0, 0, 0]).key_arrays
     found = changes(operator.lookup(keys, 10, 30))
     assert found == [r for k in "ba" for r in everything if r[1] == (k,) and 10 <= r[2][0] <= 30]
+    assert changes(operator.rows(10, 30)) == [r for r in everything if 10 <= r[2][0] <= 30]
+    assert changes(operator.rows(20)) == [r for r in everything if r[2][0] >= 20]
 
 
 @pytest.mark.parametrize("rows_a_batch", [1, 7])

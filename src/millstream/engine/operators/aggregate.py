@@ -75,9 +75,15 @@ class AggregateOperator:
         """Read the state that the last commit left."""
         self._form.load(view)
 
-    def rows(self) -> Batch:
+    def rows(self, start_ms: int | None = None, end_ms: int | None = None) -> Batch:
         """All rows of the table that are visible, in order of their keys' first occurrence, those
-        of one key by window."""
+        of one key by window.
+
+        Where bounds are given, rows of windows that start outside [start_ms, end_ms] may be left
+        out.
+        """
+        if isinstance(self._form, WindowedAggregation):
+            return self._form.rows(start_ms, end_ms)
         return self._form.rows()
 
     def lookup(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,7 @@ from millstream.engine.operators.base import Emission, StepContext, StreamTimes
 from millstream.engine.operators.final import WindowClosing
 from millstream.engine.operators.windows import AggregateSpec, WindowSpec, windows_of
 from millstream.engine.state.keys import StoredKeys
+from millstream.engine.state.segment import Segment
 from millstream.engine.state.slots import Rows, joined_rows
 from millstream.engine.state.windowed import Located, WindowedState
 from millstream.functions.aggregates.kernels import States
@@ -431,18 +433,25 @@ class WindowedAggregation:
 
     # --- reading ------------------------------------------------------------------------------
 
-    def rows(self) -> Batch:
-        """All visible rows of the table."""
-        ids, start, found = self._live(None, None)
-        return self._table(ids, start, found, np.lexsort((start, ids)))
+    def rows(self, start: int | None = None, end: int | None = None) -> Batch:
+        """All visible rows of the table, or those of windows that start in [start, end]."""
+        first, last = self._numbers(start, end)
+        span = self.state.span
+        segments = [
+            n
+            for n in self.state.numbers()
+            if (first is None or n >= first // span) and (last is None or n <= last // span)
+        ]
+        looked_at = self.state.each(segments, keep=False)
+        ids, starts, found = self._visible(*self._gathered(looked_at, first, last))
+        return self._table(ids, starts, found, np.lexsort((starts, ids)))
 
     def lookup(self, keys: list[pa.Array], start: int | None, end: int | None) -> Batch:
         """The visible rows of some keys."""
         wanted = self.keys.index.find(keys)
         known = wanted[wanted >= 0]
         advance = self.window.advance_ms
-        first = None if start is None else -(-start // advance)
-        last = None if end is None else end // advance
+        first, last = self._numbers(start, end)
         ids, starts, found = [], [], []
         for segment, mine in self.state.find_keys(known, first, last):
             ids.append(segment.ids[mine])
@@ -453,24 +462,37 @@ class WindowedAggregation:
         turn[known[::-1]] = np.arange(len(known))[::-1]
         return self._table(every, at, rows, np.lexsort((at, turn[every])))
 
-    def _live(
-        self, span: tuple[int, int] | None, partition: int | None
-    ) -> tuple[np.ndarray, np.ndarray, Rows]:
-        """Rows of the windows that start in `span`; the visible ones, or all of a partition."""
+    def _numbers(self, start: int | None, end: int | None) -> tuple[int | None, int | None]:
+        """The windows that start in [start, end]."""
         advance = self.window.advance_ms
-        first = None if span is None else -(-span[0] // advance)
-        last = None if span is None else span[1] // advance
+        return (
+            None if start is None else -(-start // advance),
+            None if end is None else end // advance,
+        )
+
+    def _live(self, span: tuple[int, int], partition: int) -> tuple[np.ndarray, np.ndarray, Rows]:
+        """A partition's rows of the windows that start in `span`."""
+        first, last = self._numbers(*span)
+        segments = self.state.scan(first, last)
+        return _joined(*self._gathered(segments, first, last, partition), self.calls)
+
+    def _gathered(
+        self,
+        segments: Iterable[Segment],
+        first: int | None,
+        last: int | None,
+        partition: int | None = None,
+    ) -> tuple[list[np.ndarray], list[np.ndarray], list[Rows]]:
+        """Segment by segment the rows of windows from `first` to `last`: keys, starts, and rows."""
         ids, starts, found = [], [], []
-        for segment in self.state.scan(first, last):
+        for segment in segments:
             slots = segment.live_slots(first, last)
             if partition is not None:
                 slots = slots[self.keys.partitions(segment.ids[slots]) == partition]
             ids.append(segment.ids[slots])
-            starts.append(segment.positions[slots] * advance)
+            starts.append(segment.positions[slots] * self.window.advance_ms)
             found.append(segment.table.gather(slots))
-        if partition is not None:
-            return _joined(ids, starts, found, self.calls)
-        return self._visible(ids, starts, found)
+        return ids, starts, found
 
     def _visible(
         self, ids: list[np.ndarray], starts: list[np.ndarray], found: list[Rows]
