@@ -483,5 +483,5 @@ def _advance(offsets: tuple[int, ...], partition: np.ndarray) -> tuple[int, ...]
     return tuple(o + n for o, n in zip(offsets, counts, strict=True))
 
 
-def _to_json(content: Any) -> str:
-    return json.dumps(content, separators=(",", ":"))
+# `json.dumps` makes one for each call, unless all is as by default.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode

@@ -34,12 +34,12 @@ def small_log(path: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 
 def grow(store: Store, commits: int) -> int:
-    """Commit incompressible records; the largest size of the log is given."""
+    """Commit incompressible records, too many for a frame; the largest size of the log is given."""
     largest = 0
     for number in range(commits):
         with store.begin() as commit:
             value = random.Random(number).randbytes(COMMIT)
-            commit.append(1, records(raw([None] * 100), raw([value, *[b""] * 99])))
+            commit.append(1, records(raw([None] * 2000), raw([value, *[b""] * 1999])))
             commit.commit()
         largest = max(largest, os.path.getsize(f"{store.path}-wal"))
     return largest
@@ -92,7 +92,7 @@ def test_after_one_large_commit(small_log: Store) -> None:
     with small_log.begin() as commit:
         for number in range(50):
             value = random.Random(number).randbytes(COMMIT)
-            commit.append(1, records(raw([None] * 100), raw([value, *[b""] * 99])))
+            commit.append(1, records(raw([None] * 2000), raw([value, *[b""] * 1999])))
         commit.commit()
     grow(small_log, 2)
     assert os.path.getsize(f"{small_log.path}-wal") <= LIMIT + 5 * COMMIT
