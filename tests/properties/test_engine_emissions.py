@@ -15,6 +15,7 @@ from millstream.columns.segments import coalesce
 from millstream.database import Database
 from millstream.engine.query import CACHE_PROPERTY, Query
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
+from millstream.plan.nodes import Filter, walk
 from millstream.store.interfaces import View
 from tests.properties.engine_runs import Run
 from tests.properties.program_relations import Program
@@ -44,6 +45,17 @@ def rows_of(batch: Batch) -> list[tuple[Any, ...]]:
             strict=True,
         )
     ]
+
+
+def told(query: Query, batch: Batch) -> tuple[list[tuple[Any, ...]], set[Any]]:
+    """The changes in order, and apart from them the tombstones of rows that a filter hides: only
+    that they come is the same. The filter sees the last update of the step, so they stand at its
+    place and have its time, not those of the update that hid the row."""
+    changes = rows_of(batch)
+    if not any(isinstance(n, Filter) and n.is_table for n in walk(query.plan.root)):
+        return changes, set()
+    shown = [c for c in changes if c[4] is not None]
+    return shown, {(c[1], c[2]) for c in changes if c[4] is None}
 
 
 def _tuples(arrays: list[pa.Array], count: int) -> list[tuple[Any, ...]]:
@@ -100,4 +112,4 @@ def test_last_is_all_coalesced(program: Program, data: st.DataObject) -> None:
             for rows in steps:
                 wanted, _ = every.step(rows)
                 got, _ = last.step(rows)
-                assert rows_of(coalesce(got)) == rows_of(coalesce(wanted)), program.text()
+                assert told(query, coalesce(got)) == told(query, coalesce(wanted)), program.text()
