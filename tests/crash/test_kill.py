@@ -262,6 +262,7 @@ def check_documents(server: SearchServer, found: Columns) -> None:
     assert server.documents == wanted
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("cache", [0, 10_000_000])
 def test_killed_at_random_moments(tmp_path: Path, never_killed: Any, cache: int) -> None:
     seed = cache if ON_CI else random.SystemRandom().randrange(10**9)
