@@ -184,6 +184,8 @@ class Round:
                 if ordinal + count >= end:
                     break
                 rows -= count
+                if rows == 0:
+                    return last  # The next run, for another commit, is opened by who reads ahead.
                 room -= byte_size(records)
         except DamagedError as error:
             # What lies before it is read first.
