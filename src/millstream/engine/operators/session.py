@@ -86,10 +86,13 @@ class SessionAggregation:
         self.state.expire(self.times)
         if len(events) == 0:
             return empty_changes(batch, self.spec.output, True)
-        return session_changes(batch, events.in_order(), self.calls, self.spec)
+        return session_changes(batch, events, self.calls, self.spec)
 
     def _observe(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Stream time at each row, and before it, which is what the store has observed."""
+        if len(batch) == 1:
+            before = np.array([self.times.get(int(batch.partition[0]))])
+            return self.times.observe(batch.rowtime, batch.partition), before
         parts = per_partition(batch.partition)
         known = [self.times.get(partition) for partition, _ in parts]
         stream_time = self.times.observe(batch.rowtime, batch.partition)
@@ -103,10 +106,14 @@ class SessionAggregation:
         return stream_time, before
 
     def _events(self, arrived: Arrived, context: StepContext, emission: Emission) -> Events:
+        """What the rows do to sessions, in the order in which it happens."""
         if self._is_plain(arrived, context):
             events = self._one_row_each(arrived, emission)
             if events is not None:
                 return events
+        return self._by_key(arrived, context, emission).in_order()
+
+    def _by_key(self, arrived: Arrived, context: StepContext, emission: Emission) -> Events:
         segments = sg.by_code(arrived.ids)
         latest = self.state.latest.gather(arrived.ids[segments.order[segments.starts]])
         odd = self._odd_keys(arrived, segments, latest, context)
@@ -145,22 +152,23 @@ class SessionAggregation:
     # --- a few keys with a row each ---------------------------------------------------------------
 
     def _is_plain(self, arrived: Arrived, context: StepContext) -> bool:
-        """Whether there are few rows, each of another key and at the front of time."""
+        """Whether there are few rows, each of another key."""
         ids = arrived.ids
         return (
             len(ids) <= _FEW_ROWS
             and not context.row_wise
             and self.calls.columnar
             and len(set(ids.tolist())) == len(ids)
-            and bool((arrived.stream_time == arrived.batch.rowtime).all())
         )
 
     def _one_row_each(self, arrived: Arrived, emission: Emission) -> Events | None:
-        """As `_regular`, where each row is all that its key has; None where a key was farther."""
+        """As `_regular`, where each row is all that its key has; None where one is out of order or
+        late."""
         ids, times = arrived.ids, arrived.batch.rowtime
         latest = self.state.latest.gather(ids)
         end = latest.extra[LAST_END]
-        if (latest.live & (end > times)).any():
+        limit = arrived.stream_time - (self.window.size_ms + self.window.grace_ms)
+        if np.count_nonzero((latest.live & (end > times)) | (times < limit)):
             return None
         goes_on = latest.live & (times - end <= self.window.size_ms)
         goes_on &= end >= arrived.before - self.window.kept_ms
@@ -179,7 +187,7 @@ class SessionAggregation:
         if emission is Emission.ALL:
             same &= start == times
         # A session that grew is gone first, then there is the longer one.
-        row = np.repeat(rows, 1 + (goes_on & ~same))
+        row = rows.repeat(1 + (goes_on & ~same))
         gone = np.zeros(len(row), bool)
         gone[:-1] = row[1:] == row[:-1]
         return Events(
@@ -381,7 +389,7 @@ class SessionAggregation:
         events = joined_events(
             [
                 self._stored_versions(spans),
-                self._events(arrived, context, Emission.ALL).in_order(),
+                self._events(arrived, context, Emission.ALL),
             ]
         )
         self.state.expire(self.times)
