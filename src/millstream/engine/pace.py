@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_BUSY_S = 0.010
-"""Time for lagging queries in a commit that carries live records."""
+_BUSY_S = 0.004
+"""Time for lagging queries in a commit that carries live records: about as long as the recipe takes
+for a few of these. Callers who wait for their rows cannot bring more before it is over."""
 _QUIET_S = 0.050
 """The same where none came: the next one waits no longer than this."""
 _FEWEST_ROWS = 500
