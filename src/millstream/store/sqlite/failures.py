@@ -37,6 +37,10 @@ def _sentence(code: int | None, text: str, path: str) -> tuple[str, str | None]:
             return known[0].format(path=path, text=text), known[1]
     if "closed database" in text:
         return f"the database '{path}' is closed", "Open it again."
+    if "no such column" in text or "no such table" in text or "has no column" in text:
+        # We ask for our own tables only, by their names in the file.
+        known = _KNOWN[_CORRUPT]
+        return known[0].format(path=path, text=text), known[1]
     if "decode to UTF-8" in text:
         known = _KNOWN[_CORRUPT]
         return known[0].format(path=path, text="a text is not UTF-8"), known[1]

@@ -146,6 +146,13 @@ def test_a_text_that_is_none_is_damage(filled: str) -> None:
         read_all(filled, read_only=True)
 
 
+def test_a_table_that_is_called_otherwise_is_damage(filled: str) -> None:
+    alter(filled, "ALTER TABLE position RENAME COLUMN crc TO cre")
+    with pytest.raises(StoreError, match="damaged: no such column") as caught:
+        read_all(filled, read_only=True)
+    assert "millstream check" in str(caught.value.hint)
+
+
 def test_a_file_of_the_version_before_is_refused(filled: str) -> None:
     alter(filled, "PRAGMA user_version = 1")
     with pytest.raises(StoreError, match="version 1 of the tables") as caught:
