@@ -13,14 +13,16 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from millstream.catalog.model import Source
+from millstream.database.parts import Parts, parts_of_rows
 from millstream.database.records import append_numbered
 from millstream.errors import ExecutionError
-from millstream.serde.base import TypedPart
+from millstream.serde.base import Part
 from millstream.store.interfaces import Commit
 from millstream.store.records import concat_parts
 
@@ -28,19 +30,52 @@ if TYPE_CHECKING:
     from millstream.database.database import Database
 
 
+def _taken() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+class Rows(list[Sequence[Any]]):
+    """Rows of Python values, key columns first, as yet unchecked. Those of many callers become
+    columns together, which costs little more than those of one; nobody may change them."""
+
+
 @dataclass(slots=True, eq=False)
 class Insert:
     """Rows of one caller. `is_over`: they are committed, or there is an `error`. `alone`: a commit
-    that they shared with others failed, so they get one of their own."""
+    that they shared with others failed, so they get one of their own.
+    `seq` is the number of the first row."""
 
     source: Source
-    key: TypedPart
-    value: TypedPart
+    content: Rows | Parts
     rowtime: np.ndarray
+    seq: int = 0
     error: BaseException | None = None
     is_over: bool = False
     alone: bool = False
-    woken: threading.Event = field(default_factory=threading.Event)
+    woken: threading.Lock = field(default_factory=_taken)
+
+    def __len__(self) -> int:
+        return len(self.rowtime)
+
+    def wait(self) -> None:
+        """Wait until somebody wakes the caller. A bare lock takes a fraction of an event's time."""
+        self.woken.acquire()
+
+    def wake(self) -> None:
+        """Wake the caller, who may be awake."""
+        with contextlib.suppress(RuntimeError):
+            self.woken.release()
+
+    def goes_with(self, other: Insert) -> bool:
+        """Whether the rows of both can be appended at once."""
+        mine, others = self.content, other.content
+        if isinstance(mine, Rows) or isinstance(others, Rows):
+            return self.source is other.source and type(mine) is type(others)
+        return self.source is other.source or all(
+            left.layout == right.layout for left, right in zip(mine, others, strict=True)
+        )
 
 
 class Together:
@@ -72,7 +107,7 @@ class Together:
         for insert in self._inserts:
             insert.is_over = error is None or insert.error is not None
             insert.alone = True
-            insert.woken.set()
+            insert.wake()
 
 
 class Inbox:
@@ -88,14 +123,15 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def insert(self, source: Source, key: TypedPart, value: TypedPart, times: np.ndarray) -> None:
-        """Append rows to a source's topic, and wait until they are durable."""
-        mine = Insert(source, key, value, times)
+    def insert(self, source: Source, content: Rows | Parts, times: np.ndarray) -> None:
+        """Append rows to a source's topic, and wait until they are durable. ExecutionError where a
+        value does not fit."""
+        mine = Insert(source, content, times)
         self._queue.append(mine)
         lock = self._database.engine.lock
         if self._loops and not lock.is_mine:
             self._ring()
-            mine.woken.wait()
+            mine.wait()
         if not mine.is_over:
             with lock:
                 if not mine.is_over:
@@ -118,7 +154,7 @@ class Inbox:
             with self._mutex:
                 self._loops -= 1
             for insert in list(self._queue):
-                insert.woken.set()
+                insert.wake()
 
     def _lead(self, mine: Insert) -> None:
         """Commit what waits, or, where that failed before, these rows alone."""
@@ -146,25 +182,28 @@ class Inbox:
             database.engine.announce()
 
     def append(self, commit: Commit, inserts: Sequence[Insert]) -> int:
-        """Append the rows of inserts in their order, each topic's at once as far as their layouts
-        are the same; how many. Rows of a source that is gone are an error of their caller's."""
+        """Append the rows of inserts in their order, each topic's at once as far as they go
+        together; how many. Rows that do not fit, or whose source is gone, are an error of their
+        caller's."""
         groups: list[list[Insert]] = []
-        numbers: list[list[int]] = []
-        latest: dict[int, int] = {}
-        ready = [i for i in inserts if self._is_fit(commit, i)]
-        seq = commit.allocate_seq(sum(len(i.rowtime) for i in ready))
+        latest: dict[int, list[Insert]] = {}
+        for insert in inserts:
+            if not self._is_fit(commit, insert):
+                continue
+            group = latest.get(insert.source.topic_id)
+            if group is None or not group[0].goes_with(insert):
+                group = latest[insert.source.topic_id] = []
+                groups.append(group)
+            group.append(insert)
+        made = [(group, parts) for group in groups if (parts := _parts_of(group)) is not None]
+        ready = [i for i in inserts if i.error is None]
+        seq = commit.allocate_seq(sum(map(len, ready)))
         rows = 0
         for insert in ready:
-            place = latest.get(insert.source.topic_id)
-            if place is None or not _same_layouts(groups[place][0], insert):
-                place = latest[insert.source.topic_id] = len(groups)
-                groups.append([])
-                numbers.append([])
-            groups[place].append(insert)
-            numbers[place].append(seq + rows)
-            rows += len(insert.rowtime)
-        for group, first in zip(groups, numbers, strict=True):
-            _append(commit, group, first)
+            insert.seq = seq + rows
+            rows += len(insert)
+        for group, parts in made:
+            _append(commit, group, *parts)
         return rows
 
     def _is_fit(self, commit: Commit, insert: Insert) -> bool:
@@ -180,28 +219,46 @@ class Inbox:
         return insert.error is None
 
 
-def _same_layouts(left: Insert, right: Insert) -> bool:
-    return left.source is right.source or (
-        left.key.layout == right.key.layout and left.value.layout == right.value.layout
-    )
+def _parts_of(group: list[Insert]) -> tuple[Part, Part] | None:
+    """The keys and values of a group's rows. Whose rows do not fit is told so, and taken out of
+    the group; None where nobody is left."""
+    source = group[0].source
+    raw = [i.content for i in group if isinstance(i.content, Rows)]
+    if raw:
+        try:
+            return parts_of_rows(source, list(chain.from_iterable(raw)))
+        except Exception:
+            # Each alone finds whose fault it is, and numbers the rows as that caller does.
+            pass
+    made: list[Parts] = []
+    for insert in group:
+        content = insert.content
+        try:
+            made.append(parts_of_rows(source, content) if isinstance(content, Rows) else content)
+        except Exception as error:
+            insert.error = error
+    group[:] = [i for i in group if i.error is None]
+    return _joined(made, [len(i) for i in group]) if made else None
 
 
-def _append(commit: Commit, group: list[Insert], first: list[int]) -> None:
-    """Append rows of one topic and one pair of layouts; the first of each insert has that seq."""
+def _joined(parts: Sequence[Parts], counts: Sequence[int]) -> tuple[Part, Part]:
+    if len(parts) == 1:
+        return parts[0]
+    keys, values = zip(*parts, strict=True)
+    return concat_parts(keys, counts), concat_parts(values, counts)
+
+
+def _append(commit: Commit, group: Sequence[Insert], key: Part, value: Part) -> None:
+    """Append the rows of inserts into one topic, whose keys and values are given."""
     topic = commit.topic(group[0].source.topic)
     assert topic is not None
     if len(group) == 1:
-        insert = group[0]
-        seq = np.arange(first[0], first[0] + len(insert.rowtime))
-        append_numbered(commit, topic, insert.key, insert.value, insert.rowtime, seq)
+        (insert,) = group
+        seq = np.arange(insert.seq, insert.seq + len(insert))
+        append_numbered(commit, topic, key, value, insert.rowtime, seq)
         return
-    counts = [len(i.rowtime) for i in group]
+    counts = [len(i) for i in group]
     within = np.arange(sum(counts)) - np.repeat(np.cumsum([0, *counts[:-1]]), counts)
-    append_numbered(
-        commit,
-        topic,
-        concat_parts([i.key for i in group], counts),
-        concat_parts([i.value for i in group], counts),
-        np.concatenate([i.rowtime for i in group]),
-        np.repeat(first, counts) + within,
-    )
+    times = np.concatenate([i.rowtime for i in group])
+    seq = np.repeat([i.seq for i in group], counts) + within
+    append_numbered(commit, topic, key, value, times, seq)

@@ -12,14 +12,16 @@ import pyarrow.compute as pc
 from millstream import types as t
 from millstream.catalog.model import Source
 from millstream.columns import arrow
-from millstream.columns.batch import mask_or_none
+from millstream.database.inbox import Rows
+from millstream.database.parts import parts_of_columns, parts_of_rows
+from millstream.database.shape import shapes_of
 from millstream.database.values import DAY_MS, Unfit, column_of
 from millstream.errors import ExecutionError
-from millstream.serde.base import Encoder, Layout, TypedPart
-from millstream.serde.formats import format_named
 
 if TYPE_CHECKING:
     from millstream.database.database import Database
+
+FEW_ROWS = 64
 
 
 def insert_rows(database: Database, name: str, rows: Any) -> int:
@@ -37,11 +39,11 @@ def insert_rows(database: Database, name: str, rows: Any) -> int:
             f" {type(rows).__name__}",
             hint="Put a single row into a list.",
         )
-    names = [c.name for c in (*source.schema.key, *source.schema.value)]
-    found = [_as_dict(source, names, row) for row in rows]
+    shapes = shapes_of(source)
+    found = [shapes.row(row) for row in rows]
     now_ms = database.clock.now_ms()
-    times = [_row_time(source, r.pop("ROWTIME", None), now_ms) for r in found]
-    append_rows(database, source, found, times)
+    times = [_row_time(source, time, now_ms) for _, time in found]
+    _append_values(database, source, [values for values, _ in found], times)
     return len(found)
 
 
@@ -60,63 +62,21 @@ def append_rows(
     database: Database, source: Source, rows: Sequence[Mapping[str, Any]], times: Sequence[int]
 ) -> None:
     """Append rows of Python values, as `columns.arrow` documents them, in one commit."""
+    names = [c.name for c in (*source.schema.key, *source.schema.value)]
+    values = [[row.get(name) for name in names] for row in rows]
+    _append_values(database, source, values, times)
+
+
+def _append_values(
+    database: Database, source: Source, rows: Sequence[Sequence[Any]], times: Sequence[int]
+) -> None:
+    """Append rows of values, key columns first."""
     if not rows:
         return
-    columns = {}
-    for column in (*source.schema.key, *source.schema.value):
-        values = [r.get(column.name) for r in rows]
-        try:
-            columns[column.name] = column_of(values, column.type)
-        except Unfit as unfit:
-            row = f"row {unfit.row + 1}, " if len(rows) > 1 else ""
-            raise ExecutionError(
-                f"{source.name}: {row}column {column.name}{unfit.path} {unfit.problem}",
-                hint="None of the rows was written." if len(rows) > 1 else None,
-            ) from None
-        except pa.ArrowCapacityError as error:
-            raise ExecutionError(
-                f"{source.name}: column {column.name}: {error}", hint="Insert fewer rows at once."
-            ) from error
-    _append(database, source, columns, np.array(times, np.int64))
-
-
-def _append(
-    database: Database, source: Source, columns: dict[str, pa.Array], rowtime: np.ndarray
-) -> None:
-    keys = [columns[c.name] for c in source.schema.key]
-    values = [columns[c.name] for c in source.schema.value]
-    count = len(rowtime)
-    key_null = np.ones(count, bool)
-    for key in keys:
-        absent = ~arrow.valid_mask(key)
-        if source.is_table and absent.any():
-            raise ExecutionError(f"a row of table {source.name} needs all of its primary key")
-        key_null &= absent
-    keys, missing = _encoder(source.key_layout).normalise(keys, mask_or_none(key_null))
-    values, nothing = _encoder(source.value_layout).normalise(values, None)
-    database.inbox.insert(
-        source,
-        TypedPart(source.key_layout, keys, missing),
-        TypedPart(source.value_layout, values, nothing),
-        rowtime,
-    )
-
-
-_MOST_ENCODERS = 1024
-_encoders: dict[int, tuple[Layout, Encoder]] = {}
-
-
-def _encoder(layout: Layout) -> Encoder:
-    """The encoder of a layout; to make one takes longer than to insert a row."""
-    found = _encoders.get(id(layout))
-    # The entry keeps its layout alive, so that its identity is not given to another one.
-    if found is not None and found[0] is layout:
-        return found[1]
-    encoder = format_named(layout.format).encoder(layout)
-    if len(_encoders) >= _MOST_ENCODERS:
-        _encoders.clear()
-    _encoders[id(layout)] = layout, encoder
-    return encoder
+    # A few rows become columns together with those of other callers, which takes far less time.
+    few = len(rows) <= FEW_ROWS
+    content = Rows(rows) if few else parts_of_rows(source, rows)
+    database.inbox.insert(source, content, np.array(times, np.int64))
 
 
 def _insert_arrow(database: Database, source: Source, table: pa.Table) -> int:
@@ -152,7 +112,8 @@ def _insert_arrow(database: Database, source: Source, table: pa.Table) -> int:
         )
     times = _row_times(source, rowtime, table.num_rows, database.clock.now_ms())
     if table.num_rows:
-        _append(database, source, columns, times)
+        ordered = [columns[c.name] for c in (*source.schema.key, *source.schema.value)]
+        database.inbox.insert(source, parts_of_columns(source, ordered, table.num_rows), times)
     return int(table.num_rows)
 
 
@@ -200,30 +161,3 @@ def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:
     if pa.types.is_date64(array.type) and target == pa.int32():
         return array.cast(pa.date32()).cast(target)
     return pc.cast(array, target)
-
-
-def _as_dict(source: Source, names: list[str], row: Any) -> dict[str, Any]:
-    if isinstance(row, Mapping):
-        known = {n.upper(): n for n in names} | {n: n for n in names} | {"ROWTIME": "ROWTIME"}
-        found: dict[str, Any] = {}
-        for key, value in row.items():
-            name = known.get(key) or known.get(str(key).upper())
-            if name is None or name in found:
-                problem = "has no" if name is None else "is given twice the"
-                raise ExecutionError(
-                    f"{source.name} {problem} column {key}",
-                    hint=f"Its columns are {', '.join(names)}.",
-                )
-            found[name] = value
-    else:
-        if isinstance(row, str | bytes) or not isinstance(row, Iterable):
-            raise ExecutionError(
-                f"{source.name}: a row is a dict or a tuple, not {type(row).__name__}"
-            )
-        values = list(row)
-        if len(values) != len(names):
-            raise ExecutionError(
-                f"{len(values)} values are given for the {len(names)} columns of {source.name}"
-            )
-        found = dict(zip(names, values, strict=True))
-    return found

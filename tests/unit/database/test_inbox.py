@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from millstream.database import Database, inbox, records
@@ -229,3 +230,67 @@ def test_values_wait_for_the_commit_as_well(db: Database) -> None:
     )
     assert rows(db, "SELECT * FROM counts") == [("a", 2, 3)]
     db.stop()
+
+
+def test_of_many_callers_each_learns_of_its_own_bad_rows(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Odd:
+        def __index__(self) -> int:
+            raise KeyError("odd")
+
+    bad = [{"k": "a", "n": 2}, {"n": "many", "k": "b"}]
+
+    def alone() -> str:
+        with pytest.raises(ExecutionError) as caught:
+            db.insert("clicks", bad)
+        return caught.value.render()
+
+    text = alone()
+    assert "row 2, column N takes INTEGER, not 'many'" in text
+    work = [
+        inserting(db, 1),
+        lambda: db.insert("clicks", bad),
+        lambda: db.insert("clicks", [("c", Odd(), 0.5)]),
+        lambda: db.insert("clicks", [("c", 1 << 40, None)]),
+        inserting(db, 3, 4),
+    ]
+    with waiting(db, *work) as callers:
+        pass
+    first, second, third, fourth, fifth = (c.error for c in callers)
+    assert first is None and fifth is None
+    assert isinstance(second, ExecutionError) and second.render() == text
+    assert isinstance(third, KeyError)
+    assert isinstance(fourth, ExecutionError) and "column N" in fourth.message
+    assert "row" not in fourth.message and fourth.hint is None
+    assert numbers(db) == [1, 3, 4]
+    with db.store.view() as view:
+        clicks = view.topic("clicks")
+        assert clicks is not None
+        assert [s for _, r in view.read(clicks.id, 0) for s in r.seq.tolist()] == [0, 1, 2]
+
+
+def test_where_all_rows_are_bad_nothing_is_committed(db: Database) -> None:
+    commits = db.engine.commits
+    with waiting(db, lambda: db.insert("clicks", [("a", "x", None)])) as (caller,):
+        pass
+    assert isinstance(caller.error, ExecutionError)
+    assert (db.engine.commits, numbers(db)) == (commits, [])
+
+
+def test_rows_of_all_kinds_keep_their_order(db: Database) -> None:
+    many = range(100, 300)
+    work = [
+        inserting(db, 1),
+        lambda: db.insert("clicks", pa.table({"k": ["a", "a"], "N": pa.array([2, 3], pa.int64())})),
+        lambda: db.insert("clicks", ({"n": n, "K": "a", "rowtime": n} for n in (4, 5))),
+        lambda: db.insert("clicks", [("a", n, None) for n in many]),
+        lambda: db.execute("INSERT INTO clicks (n) VALUES (6);"),
+        inserting(db, 7),
+    ]
+    with waiting(db, *work):
+        pass
+    assert numbers(db) == [1, 2, 3, 4, 5, *many, 6, 7]
+    found = db.sql("SELECT n, k, ROWTIME AS t FROM clicks;").rows()
+    assert [(n, t) for n, _, t in found if n in (4, 5)] == [(4, 4), (5, 5)]
+    assert [n for n, k, _ in found if k is None] == [6]
