@@ -13,7 +13,16 @@ from millstream.catalog.persistence import load_catalog
 from millstream.database import Database
 from millstream.errors import StoreError
 from tests.crash.search_server import SearchServer
-from tests.crash.unreliable import CORRUPT, FULL, IOERR, READONLY, at, failing, open_unreliable
+from tests.crash.unreliable import (
+    CORRUPT,
+    FULL,
+    IOERR,
+    READONLY,
+    Fault,
+    at,
+    failing,
+    open_unreliable,
+)
 
 SETTING = """
 SET 'auto.offset.reset' = 'earliest';
@@ -79,6 +88,12 @@ def state(db: Database) -> dict[str, Any]:
     }
 
 
+def mine(fault: Fault) -> Fault:
+    """The fault, for statements of this thread only: a sink's thread has statements, too."""
+    me = threading.current_thread()
+    return lambda sql: fault(sql) if threading.current_thread() is me else None
+
+
 @pytest.fixture
 def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """A database of everything that statements are about."""
@@ -90,24 +105,23 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 @pytest.mark.parametrize("code", [IOERR, FULL, READONLY, CORRUPT])
 def test_a_statement_that_fails_leaves_nothing_half_done(db: Database, code: int) -> None:
-    me = threading.current_thread()
     for text in STATEMENTS:
         insert = [name for name in db.catalog.queries if name.startswith("INSERTQUERY")]
         statement = text.replace("{insert}", "".join(insert))
         before = state(db)
         failures = 0
         for number in range(1, 200):
-            fault = at(number, code)
+            fault = mine(at(number, code))
             met = False
 
-            def mine(sql: str, fault: Any = fault) -> int | None:
+            def noted(sql: str, fault: Fault = fault) -> int | None:
                 nonlocal met
-                found = fault(sql) if threading.current_thread() is me else None
+                found = fault(sql)
                 met |= found is not None
                 return found
 
             try:
-                with failing(mine):
+                with failing(noted):
                     db.execute(statement)
             except StoreError as error:
                 failures += 1
@@ -132,7 +146,7 @@ def test_rows_that_failed_once_are_not_written_later(db: Database, code: int) ->
     failures = 0
     for number in range(1, 40):
         try:
-            with failing(at(number, code)):
+            with failing(mine(at(number, code))):
                 db.insert("clicks", [("/", number)])
         except StoreError:
             failures += 1
