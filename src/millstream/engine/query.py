@@ -61,6 +61,7 @@ class Query:
         self.stage = builder.build(self.plan.root)
         self.meters: QueryMeters = builder.meters
         self.reads: list[ReadSource] = builder.reads
+        self._states = list(self.stage.states())
         self.stores = builder.stores
         """Where its state is kept."""
         self.tables = builder.tables
@@ -166,13 +167,13 @@ class Query:
     def write(self, commit: Commit) -> None:
         """Write all state that changed."""
         began_s = perf_counter()
-        for state in self.stage.states():
+        for state in self._states:
             state.write(commit)
         self.meters.state.add(0, 0, perf_counter() - began_s)
 
     def load(self, view: View) -> None:
         """Read all state from the last commit."""
-        for state in self.stage.states():
+        for state in self._states:
             state.load(view)
 
 

@@ -36,6 +36,8 @@ commit."""
 FREEZE_ROWS = 4096
 """Fewer rows are not worth packing."""
 
+_FEW = 64
+
 _WASTE = 1.5
 """A segment that leaves is written whole where what is stored of it has so many times its rows."""
 
@@ -84,6 +86,8 @@ class WindowedState:
         self._dropped: list[int] = []
         self._oldest: int | None = None
         self._clock = 1
+        self._room = 0
+        """So many rows at least may come before segments must leave."""
 
     # --- access -------------------------------------------------------------------------------
 
@@ -142,6 +146,7 @@ class WindowedState:
                     parts.append(part.rows)
                 segment.fill(parts)
                 self._rings[number], self._segments[number] = ring, segment
+                self._room = 0
                 del self._away[number]
                 self._held.note(number, segment.keys())
 
@@ -287,6 +292,7 @@ class WindowedState:
             changed = segment.table.changed()
             if len(changed):
                 self._ring(number).write(commit, changed, len(segment), segment.stored)
+                self._room -= len(changed)
         self._changed.clear()
         self._let_go(commit)
         self._clock += 1
@@ -324,10 +330,14 @@ class WindowedState:
     def _split(self, positions: np.ndarray) -> list[tuple[int, np.ndarray | None]]:
         if len(positions) == 0:
             return []
-        numbers = positions // self.span
-        first, last = int(numbers.min()), int(numbers.max())
+        if len(positions) <= _FEW:
+            places = positions.tolist()
+            first, last = min(places) // self.span, max(places) // self.span
+        else:
+            first, last = int(positions.min()) // self.span, int(positions.max()) // self.span
         if first == last:
             return [(first, None)]
+        numbers = positions // self.span
         groups = sg.by_code(numbers)
         ends = np.append(groups.starts[1:], len(positions))
         return [
@@ -345,6 +355,7 @@ class WindowedState:
             segment = self._segments[number] = self._new(number)
             if parts is not None:
                 segment.fill(list(map(_thawed, parts)))
+                self._room = 0
                 self._held.note(number, segment.keys())
             elif self._oldest is not None:
                 self._oldest = min(self._oldest, number)
@@ -380,9 +391,12 @@ class WindowedState:
         What was touched since the last write stays: only what an earlier commit has written can be
         read by a view of the last one.
         """
+        if self._room > 0:
+            return
         budget = COLD_BYTES // self._row_bytes
         rows = sum(map(len, self._segments.values()))
         if rows <= budget:
+            self._room = budget - rows
             return
         cold = [(s.touched, n) for n, s in self._segments.items() if s.touched < self._clock]
         for _, number in sorted(cold):

@@ -32,6 +32,9 @@ HEADERS_ARROW = pa.list_(pa.struct([pa.field("KEY", pa.string()), pa.field("VALU
 SMALL_BYTES = 4096
 """Bodies below this many bytes are stored as bare, uncompressed messages."""
 
+FEW_ROWS = 1024
+"""Those of more rows than this are not."""
+
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 _NO_BODY, _MESSAGE, _PACKED = 0, 1, 2
@@ -97,12 +100,15 @@ class _Columns:
         first = int(values[0])
         if len(values) == 1:
             return Numbers(first)
-        steps = np.diff(values, prepend=first)
-        low, high = int(steps[1:].min()), int(steps[1:].max())
+        between = values[1:] - values[:-1]
+        low, high = int(between.min()), int(between.max())
         if low == high:
             return Numbers(first, low)
         width = next(w for w in _WIDTHS if -(1 << (8 * w - 1)) <= low and high < 1 << (8 * w - 1))
-        self.arrays.append(pa.array(steps.astype(_WIDTHS[width][0], copy=False)))
+        steps = np.empty(len(values), _WIDTHS[width][0])
+        steps[0] = 0
+        steps[1:] = between
+        self.arrays.append(pa.array(steps))
         return Numbers(first, 0, width)
 
     def part(self, part: Part, layouts: Mapping[KnownLayout, int]) -> PartHead:
@@ -180,7 +186,7 @@ def encode_small_run(records: Records, layouts: Mapping[KnownLayout, int]) -> tu
         columns.arrays.append(records.headers)
     body = b""
     if columns.arrays:
-        schema = _positional(tuple([a.type for a in columns.arrays]))
+        schema = _schema_of(key, value, has_headers, records)
         batch = pa.RecordBatch.from_arrays(columns.arrays, schema=schema)
         body = batch.serialize().to_pybytes()
     numbers = [records.partition, records.seq, records.writer, records.rowtime]
@@ -252,8 +258,9 @@ def number_offsets(partition: np.ndarray, first: Mapping[int, int]) -> np.ndarra
 
 def first_offsets(partition: np.ndarray, offset: np.ndarray) -> list[tuple[int, int]]:
     """The first offset in each partition that occurs."""
-    if len(partition) == 1 or (partition[0] == partition[-1] and (partition == partition[0]).all()):
-        return [(int(partition[0]), int(offset[0]))]
+    count, first = len(partition), int(partition[0])
+    if count == 1 or (first == partition[-1] and np.count_nonzero(partition == first) == count):
+        return [(first, int(offset[0]))]
     numbers, rows = np.unique(partition, return_index=True)
     return list(zip(numbers.tolist(), offset[rows].tolist(), strict=True))
 
@@ -274,8 +281,9 @@ def encode_rows(rows: pa.RecordBatch, has_schema: bool) -> tuple[Form, Any]:
         with pa.ipc.new_stream(sink, rows.schema, options=_OPTIONS) as writer:
             writer.write_batch(rows)
         return Form.STREAM, sink.getvalue()
-    if rows.nbytes < SMALL_BYTES:
-        return Form.MESSAGE, rows.serialize()
+    message = _small_message(rows)
+    if message is not None:
+        return Form.MESSAGE, message
     return Form.PACKED, pack(rows.columns)
 
 
@@ -312,9 +320,17 @@ def _encode_body(arrays: list[pa.Array]) -> tuple[int, Any]:
         return _NO_BODY, b""
     schema = _positional(tuple(a.type for a in arrays))
     batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-    if batch.nbytes < SMALL_BYTES:
-        return _MESSAGE, batch.serialize()
-    return _PACKED, pack(arrays)
+    message = _small_message(batch)
+    return (_PACKED, pack(arrays)) if message is None else (_MESSAGE, message)
+
+
+def _small_message(batch: pa.RecordBatch) -> pa.Buffer | None:
+    """Rows as a bare message, None where that is not small. To ask for the bytes of a few rows
+    takes longer than to write them out."""
+    if batch.num_rows > FEW_ROWS:
+        return None
+    message = batch.serialize()
+    return message if message.size < SMALL_BYTES else None
 
 
 def _decode_body(
@@ -339,14 +355,8 @@ def _body_types(head: RunHead, layouts: Mapping[int, KnownLayout]) -> tuple[pa.D
     )
     types = [_WIDTHS[n.width][1] for n in numbers if n is not None and n.width]
     for part in (head.key, head.value):
-        if part.layout == _RAW:
-            if part.null != _ALL_NULL:
-                types.append(pa.binary())
-            continue
-        if part.null == _SOME_NULL:
-            types.append(pa.bool_())
-        if part.null != _ALL_NULL:
-            types.extend(layouts[part.layout].types)
+        known = None if part.layout == _RAW else layouts[part.layout].types
+        types += _part_types(part.null, known)
     if head.headers:
         types.append(HEADERS_ARROW)
     return tuple(types)
@@ -355,6 +365,38 @@ def _body_types(head: RunHead, layouts: Mapping[int, KnownLayout]) -> tuple[pa.D
 @lru_cache(maxsize=1024)
 def _positional(types: tuple[pa.DataType, ...]) -> pa.Schema:
     return pa.schema([pa.field(str(i), t) for i, t in enumerate(types)])
+
+
+def _schema_of(key: PartHead, value: PartHead, has_headers: bool, records: Records) -> pa.Schema:
+    """The schema of a small run's body, found without a look at its columns."""
+    kinds = [
+        (part.null, know(of.layout) if isinstance(of, TypedPart) else None)
+        for part, of in ((key, records.key), (value, records.value))
+    ]
+    return _schema_of_kinds(*kinds[0], *kinds[1], has_headers)
+
+
+@lru_cache(maxsize=1024)
+def _schema_of_kinds(
+    key_null: int,
+    key: KnownLayout | None,
+    value_null: int,
+    value: KnownLayout | None,
+    has_headers: bool,
+) -> pa.Schema:
+    types: list[pa.DataType] = []
+    for null, known in ((key_null, key), (value_null, value)):
+        types += _part_types(null, None if known is None else known.types)
+    return _positional((*types, HEADERS_ARROW) if has_headers else tuple(types))
+
+
+def _part_types(null: int, types: tuple[pa.DataType, ...] | None) -> list[pa.DataType]:
+    """The types of the columns of a part, given those of its layout (None: raw bytes)."""
+    if null == _ALL_NULL:
+        return []
+    if types is None:
+        return [pa.binary()]
+    return [pa.bool_(), *types] if null == _SOME_NULL else list(types)
 
 
 def _plain_numbers(numbers: bytes, count: int) -> Iterator[np.ndarray] | None:

@@ -9,6 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -33,6 +34,8 @@ from millstream.store.sqlite.write import (
 
 WORTH_ROWS = 4096
 """A commit of fewer rows is written sooner than another thread would begin with it."""
+
+_fast_json = msgspec.json.Encoder().encode
 
 SPILL_BYTES = 128 << 20
 """A commit that has gathered so many bytes begins to write them into its transaction."""
@@ -484,4 +487,14 @@ def _advance(offsets: tuple[int, ...], partition: np.ndarray) -> tuple[int, ...]
 
 
 # `json.dumps` makes one for each call, unless all is as by default.
-_to_json = json.JSONEncoder(separators=(",", ":")).encode
+_slow_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _to_json(content: dict[str, Any]) -> str:
+    """JSON text, made the fast way where that cannot matter: it writes null for numbers that are
+    none, and refuses long integers."""
+    try:
+        text = _fast_json(content).decode()
+    except (TypeError, ValueError, OverflowError):
+        return _slow_json(content)
+    return _slow_json(content) if "null" in text else text

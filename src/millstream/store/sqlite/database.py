@@ -124,7 +124,8 @@ class Database:
                 self.writer = None
 
     def bound_log(self) -> None:
-        """Keep the write-ahead log from growing without an end; called after each commit.
+        """Keep the write-ahead log from growing without an end; called after each commit into
+        the tables.
 
         SQLite copies the log into the file every 16 MB, and begins it anew when nobody reads from
         it. Where views overlap all the time, somebody always does. Then, for a moment, new views

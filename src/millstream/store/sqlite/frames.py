@@ -114,18 +114,21 @@ class FrameRun:
 class FramePart:
     """Rows of state in a frame, decoded when they are asked for."""
 
-    __slots__ = ("_content", "_rows", "_shapes", "number", "page")
+    __slots__ = ("_content", "_rows", "_shapes", "number", "page", "shape")
 
     def __init__(
         self,
         number: int,
         page: int,
+        shape: int,
         rows: pa.RecordBatch | None = None,
         content: PartContent | None = None,
         shapes: Mapping[int, pa.Schema] | None = None,
     ) -> None:
         self.number = number
         self.page = page
+        self.shape = shape
+        """The id of the rows' schema, 0 where what is stored has it."""
         self._rows = rows
         self._content = content
         self._shapes = shapes

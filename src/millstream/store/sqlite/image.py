@@ -69,16 +69,20 @@ class Image:
     def draft(self) -> Image:
         """A copy for the next commit. What lies deeper than one dictionary, and the layouts and
         shapes, are still shared: whoever changes them replaces them."""
-        return replace(
-            self,
-            number=self.number + 1,
-            counters=dict(self.counters),
-            logs=dict(self.logs),
-            names=dict(self.names),
-            positions=dict(self.positions),
-            entries=dict(self.entries),
-            stores=dict(self.stores),
-            metas=dict(self.metas),
+        return Image(
+            self.number + 1,
+            dict(self.counters),
+            dict(self.logs),
+            dict(self.names),
+            dict(self.positions),
+            dict(self.entries),
+            dict(self.stores),
+            dict(self.metas),
+            self.layouts,
+            self.layout_ids,
+            self.shapes,
+            self.frames,
+            self.trash,
         )
 
     def count(self, name: str, by: int = 1) -> int:
@@ -219,6 +223,7 @@ def _apply(image: Image, number: int, body: bytes) -> None:
     for run in content.runs:
         frames.add_run(run.topic, FrameRun(run.base, run.count, content=run, layouts=image.layouts))
     for part in content.parts:
-        frames.add_part(part.store, FramePart(number, part.page, content=part, shapes=image.shapes))
+        framed = FramePart(number, part.page, part.shape, content=part, shapes=image.shapes)
+        frames.add_part(part.store, framed)
     frames.count += 1
     frames.bytes += len(body)

@@ -195,7 +195,8 @@ class SqliteStore:
         try:
             if image is not None:
                 self._image = image
-                self._database.bound_log()
+                if image.frames.count == 0:  # Between two merges the log grows by little.
+                    self._database.bound_log()
             else:
                 # What is in memory is read anew by the next commit.
                 self._is_stale = True

@@ -15,7 +15,6 @@ from millstream.store.sqlite.blobs import (
     encode_run,
     encode_small_rows,
     encode_small_run,
-    is_dictionary,
 )
 from millstream.store.sqlite.checksums import checksum, checksum_body
 from millstream.store.sqlite.connection import Connection
@@ -96,7 +95,7 @@ def keep_frame(image: Image, pending: Pending, size: int) -> None:
             frames.add_run(topic, FrameRun(run.base, len(run.records), run.records))
     for store, parts in pending.parts.items():
         for part in parts:
-            frames.add_part(store, FramePart(image.number, part.page, part.rows))
+            frames.add_part(store, FramePart(image.number, part.page, part.shape, part.rows))
     frames.touched.add(pending.touched)
     frames.count += 1
     frames.bytes += size
@@ -298,7 +297,9 @@ def _add_frame(
             FrameRun(r.base, len(r.records), r.records) for r in own_runs
         )
     for store, own_parts in pending.parts.items():
-        parts.setdefault(store, []).extend(FramePart(number, p.page, p.rows) for p in own_parts)
+        parts.setdefault(store, []).extend(
+            FramePart(number, p.page, p.shape, p.rows) for p in own_parts
+        )
 
 
 def _write_runs(
@@ -384,45 +385,41 @@ def _write_parts(
     for store, parts in framed.items():
         if store not in stores:
             continue
-        pages: dict[int, list[tuple[int, pa.RecordBatch]]] = {}
+        pages: dict[int, list[tuple[int, FramePart]]] = {}
         for place, part in enumerate(parts):
-            pages.setdefault(part.page, []).append((place, part.rows))
-        for page, pieces in pages.items():
+            pages.setdefault(part.page, []).append((place, part))
+        for pieces in pages.values():
             for group in _joinable(pieces):
-                cuts = [(place, rows.num_rows) for place, rows in group]
+                cuts = [(place, part.rows.num_rows) for place, part in group]
                 merge = None if len(pages) == 1 else encode_cuts(Cuts(image.number, cuts))
-                _insert_joined(connection, image, store, page, [r for _, r in group], merge)
+                _insert_joined(connection, store, [part for _, part in group], merge)
     for store, changes in own.items():
         for change in changes:
             _write_part(connection, store, change)
 
 
 def _joinable(
-    pieces: list[tuple[int, pa.RecordBatch]],
-) -> list[list[tuple[int, pa.RecordBatch]]]:
+    pieces: list[tuple[int, FramePart]],
+) -> list[list[tuple[int, FramePart]]]:
     """The pieces of a page as one group, or each on its own where they cannot be joined."""
-    schema = pieces[0][1].schema
+    first = pieces[0][1]
     if (
-        not len(schema)
-        or any(is_dictionary(field.type) for field in schema)
-        or any(not rows.schema.equals(schema, check_metadata=True) for _, rows in pieces)
+        first.shape == 0
+        or first.rows.num_columns == 0
+        or any(part.shape != first.shape for _, part in pieces)
     ):
         return [[piece] for piece in pieces]
     return [pieces]
 
 
 def _insert_joined(
-    connection: Connection,
-    image: Image,
-    store: int,
-    page: int,
-    batches: list[pa.RecordBatch],
-    cuts: bytes | None,
+    connection: Connection, store: int, parts: list[FramePart], cuts: bytes | None
 ) -> None:
-    rows = batches[0]
-    if len(batches) > 1:
-        (rows,) = pa.Table.from_batches(batches).combine_chunks().to_batches()
-    shape = image.find_shape(rows.schema)
+    """Insert the rows of parts of one page, which have one shape."""
+    page, shape, rows = parts[0].page, parts[0].shape, parts[0].rows
+    if len(parts) > 1:
+        table = pa.Table.from_batches([part.rows for part in parts])
+        (rows,) = table.combine_chunks().to_batches()
     form, body = encode_rows(rows, shape > 0)
     _insert_part(connection, (store, page, shape, form, rows.num_rows), cuts, body)
 
