@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 from unittest import mock
 
@@ -42,13 +43,30 @@ ints = st.none() | st.integers(-5, 5) | st.sampled_from([2**31 - 1, -(2**31)])
 longs = st.none() | st.integers(-5, 5) | st.sampled_from([2**63 - 1, -(2**63)])
 doubles = st.none() | st.sampled_from([0.0, -0.0, float("nan"), 1e17, 0.1]) | st.floats(-9, 9)
 texts = st.none() | st.sampled_from(["", "a", "b", "\U0001f600", "\uffff"])
-rows = st.tuples(st.sampled_from("abc"), ints, longs, doubles, texts)
+few_keys, many_keys = "abc", "abcdefghijklmnopqrst"
+
+
+def rows_of(keys: str) -> st.SearchStrategy[Row]:
+    return st.tuples(st.sampled_from(keys), ints, longs, doubles, texts)
+
+
+rows = rows_of(few_keys)
+
+
+@st.composite
+def cuts_of(draw: Any, count: int) -> list[int]:
+    """Where batches end: anywhere, or after a few rows each, as live records come."""
+    if draw(st.booleans()):
+        return sorted({*draw(st.lists(st.integers(1, count), max_size=3)), count})
+    ends = accumulate(draw(st.lists(st.integers(1, 20), max_size=count)))
+    return [*(end for end in ends if end < count), count]
 
 
 @st.composite
 def inputs(draw: Any) -> tuple[list[Row], list[int], list[int], list[int]]:
     """Rows, row times that mostly grow, partitions by key, and where to cut."""
-    some = draw(st.lists(rows, min_size=1, max_size=25))
+    keys = draw(st.sampled_from([few_keys, many_keys]))
+    some = draw(st.lists(rows_of(keys), min_size=1, max_size=40))
     steps = draw(st.lists(st.integers(-40, 25), min_size=len(some), max_size=len(some)))
     now, times = 0, []
     for step in steps:
@@ -56,8 +74,7 @@ def inputs(draw: Any) -> tuple[list[Row], list[int], list[int], list[int]]:
         times.append(now)
     split = draw(st.booleans())
     partitions = [ord(r[0]) % 2 if split else 0 for r in some]
-    cuts = draw(st.lists(st.integers(1, len(some)), max_size=3))
-    return some, times, partitions, sorted({*cuts, len(some)})
+    return some, times, partitions, draw(cuts_of(len(some)))
 
 
 windows = st.builds(
@@ -230,7 +247,8 @@ def test_sessions_equal_the_oracle(
         operator.load(store)  # type: ignore[arg-type]
     assert _count(context, "late") == oracle.late
     assert _count(context, "lost") == oracle.lost
-    keys = batch_of(KEY, (), [("a",), ("b",), ("c",), ("zz",)], [0] * 4).key_arrays
+    wanted = [(key,) for key in [*many_keys, "zz"]]
+    keys = batch_of(KEY, (), wanted, [0] * len(wanted)).key_arrays
     found = changes(operator.lookup(keys))
     assert {r[1:3]: r[3:5] for r in found} == oracle.visible()
     assert found == sorted(found, key=lambda r: (r[1], r[2]))

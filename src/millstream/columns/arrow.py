@@ -129,13 +129,39 @@ def take(array: pa.Array, rows: pa.Array) -> pa.Array:
     return _TAKE.call([array, rows])
 
 
+_FEW = 48
+_NUMBERS = frozenset({pa.int32().id, pa.int64().id, pa.float64().id})
+
+
 def pick(array: pa.Array, rows: np.ndarray) -> pa.Array:
-    """The values at the given rows, without a kernel where it is one row, or one value for all."""
+    """The values at the given rows, without a kernel where there are few and they are numbers.
+
+    Most of a kernel's fixed cost is code that a few rows find outside the processor's caches.
+    """
     if len(rows) == 1:
         return array.slice(int(rows[0]), 1)
     if len(array) == 1 and not pa.types.is_nested(array.type):
         return pa.repeat(array[0], len(rows))
+    if len(rows) <= _FEW and array.type.id in _NUMBERS and array.null_count == 0:
+        return pa.array(array.to_numpy()[rows])
     return take(array, pa.array(rows))
+
+
+def pick_all(arrays: Sequence[pa.Array], rows: np.ndarray) -> list[pa.Array]:
+    """The values of each array at the given rows."""
+    if len(rows) == 1 or (arrays and len(arrays[0]) == 1):
+        return [pick(a, rows) for a in arrays]
+    if len(rows) > _FEW:
+        index = pa.array(rows)
+        return [take(a, index) for a in arrays]
+    index, found = None, []
+    for array in arrays:
+        if array.type.id in _NUMBERS and array.null_count == 0:
+            found.append(pa.array(array.to_numpy()[rows]))
+            continue
+        index = pa.array(rows) if index is None else index
+        found.append(take(array, index))
+    return found
 
 
 def masked(arrays: list[pa.Array], null: np.ndarray) -> list[pa.Array]:

@@ -280,10 +280,7 @@ def concat(batches: Sequence[Batch]) -> Batch:
 
 
 def _take(arrays: list[pa.Array], rows: np.ndarray) -> list[pa.Array]:
-    if len(rows) == 1:
-        return [arrow.pick(a, rows) for a in arrays]
-    index = pa.array(rows)
-    return [arrow.take(a, index) for a in arrays]
+    return arrow.pick_all(arrays, rows)
 
 
 def _pick(array: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:

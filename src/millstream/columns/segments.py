@@ -6,6 +6,8 @@ knows about windows, keys or aggregates.
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import numpy as np
 import pyarrow as pa
 
@@ -125,6 +127,23 @@ def by_pair(first: np.ndarray, second: np.ndarray) -> Segments:
         _, second = np.unique(second, return_inverse=True)
         low, count = 0, int(second.max()) + 1
     return by_code(first * count + (second - low))
+
+
+def by_few_pairs(first: np.ndarray, second: np.ndarray) -> Segments:
+    """Group a few rows by two codes, in the order of the groups' last rows."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for row, pair in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+        rows = groups.pop(pair, [])
+        rows.append(row)
+        groups[pair] = rows
+    starts = [0, *accumulate(map(len, groups.values()))]
+    order = [row for rows in groups.values() for row in rows]
+    return Segments(np.array(order, np.int64), np.array(starts[:-1], np.int64))
+
+
+def ascends(values: np.ndarray) -> bool:
+    """Whether each value is above the one before it."""
+    return len(values) < 2 or bool((values[1:] > values[:-1]).all())
 
 
 def distinct(values: np.ndarray) -> np.ndarray:

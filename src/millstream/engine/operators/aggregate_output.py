@@ -10,7 +10,7 @@ import pyarrow as pa
 from millstream.columns import arrow
 from millstream.columns import segments as sg
 from millstream.columns.batch import Batch, concat
-from millstream.engine.operators.base import Emission, StepContext
+from millstream.engine.operators.base import Emission, StepContext, is_all
 from millstream.types import Schema
 
 
@@ -26,14 +26,6 @@ def empty_changes(batch: Batch, output: Schema, windowed: bool) -> Batch:
         old=[arrow.nulls(c.type, 0) for c in output.value],
         old_null=np.empty(0, bool),
     )
-
-
-def picked(arrays: list[pa.Array], rows: np.ndarray) -> list[pa.Array]:
-    """The values at the given rows."""
-    if len(rows) == 1 or len(arrays[0]) == 1:
-        return [arrow.pick(a, rows) for a in arrays]
-    index = pa.array(rows)
-    return [arrow.take(a, index) for a in arrays]
 
 
 def table_rows(
@@ -75,6 +67,6 @@ def per_partition(partition: np.ndarray) -> list[tuple[int, np.ndarray | None]]:
     if len(partition) == 0:
         return []
     first = int(partition[0])
-    if (partition == first).all():
+    if is_all(partition, first):
         return [(first, None)]
     return [(p, np.flatnonzero(partition == p)) for p in np.unique(partition).tolist()]

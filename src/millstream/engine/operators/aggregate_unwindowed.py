@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from millstream.columns import arrow
 from millstream.columns import segments as sg
 from millstream.columns.batch import Batch, mask_or_none
 from millstream.engine.operators.aggregate_calls import (
@@ -15,7 +16,6 @@ from millstream.engine.operators.aggregate_calls import (
 )
 from millstream.engine.operators.aggregate_output import (
     empty_changes,
-    picked,
     row_by_row,
     table_rows,
 )
@@ -77,7 +77,7 @@ class UnwindowedAggregation:
                 old, absent = take_states(old, back), absent[back]
         self.state.scatter(slots, Rows(states, rowtime, np.ones(len(slots), bool), []))
         if trigger is not None:
-            keys = picked(keys, trigger)
+            keys = arrow.pick_all(keys, trigger)
         return batch.derive(
             trigger,
             self.spec.output,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from millstream.columns import arrow
 from millstream.columns import segments as sg
 from millstream.columns.batch import Batch, concat, mask_or_none
 from millstream.columns.segments import Segments
@@ -21,7 +22,6 @@ from millstream.engine.operators.aggregate_calls import (
 from millstream.engine.operators.aggregate_output import (
     empty_changes,
     per_partition,
-    picked,
     row_by_row,
     table_rows,
 )
@@ -39,6 +39,8 @@ from millstream.store.interfaces import Commit, StoreId, View
 _MOST_WINDOWS_PER_SEGMENT = 64
 _SEGMENTS_PER_RETENTION = 64
 _FEW_ROWS = 64
+_VERY_FEW_ROWS, _FEW_PAIRS = 16, 48
+"""So many are looked at one after the other: that costs less than NumPy's calls."""
 _PIECE_ROWS = 1 << 16
 _MANY_WINDOWS = 4
 """So many of a row's windows are worth an index of neighbours."""
@@ -149,8 +151,8 @@ class WindowedAggregation:
     ) -> Expanded:
         window = self.window
         closed_ms = window.size_ms + window.grace_ms
-        if len(batch) == 1:
-            return self._open_windows_of_one(batch, int(stream_time[0]) - closed_ms, context)
+        if len(batch) <= _VERY_FEW_ROWS:
+            return self._open_windows_of_few(batch, stream_time, context)
         row, number = windows_of(batch.rowtime, window)
         if len(row) == 0 or self._oldest_start(batch) > int(stream_time.max()) - closed_ms:
             return Expanded(row, number)
@@ -161,17 +163,29 @@ class WindowedAggregation:
         self._note_late(batch, int(row[np.argmax(closed)]), late, context)
         return Expanded(row[~closed], number[~closed])
 
-    def _open_windows_of_one(self, batch: Batch, limit_ms: int, context: StepContext) -> Expanded:
-        """The windows of a batch's one row that start behind a limit."""
-        window = self.window
-        time_ms = int(batch.rowtime[0])
-        first = max(0, (time_ms - window.size_ms + window.advance_ms) // window.advance_ms)
-        end = time_ms // window.advance_ms + 1
-        first_open = min(max(first, limit_ms // window.advance_ms + 1), end)
-        if first_open > first:
-            self._note_late(batch, 0, first_open - first, context)
-        number = np.arange(first_open, end)
-        return Expanded(np.zeros(len(number), np.int64), number)
+    def _open_windows_of_few(
+        self, batch: Batch, stream_time: np.ndarray, context: StepContext
+    ) -> Expanded:
+        """As `_open_windows`, row by row: the windows that start behind each row's limit."""
+        advance_ms = self.window.advance_ms
+        shared_ms = self.window.size_ms - advance_ms
+        closed_ms = self.window.size_ms + self.window.grace_ms
+        rows: list[int] = []
+        numbers: list[int] = []
+        late, late_row = 0, -1
+        times = zip(batch.rowtime.tolist(), stream_time.tolist(), strict=True)
+        for row, (time_ms, stream_ms) in enumerate(times):
+            first = max(0, (time_ms - shared_ms) // advance_ms)
+            end = time_ms // advance_ms + 1
+            first_open = min(max(first, (stream_ms - closed_ms) // advance_ms + 1), end)
+            if first_open > first:
+                late += first_open - first
+                late_row = row if late_row < 0 else late_row
+            numbers.extend(range(first_open, end))
+            rows.extend([row] * (end - first_open))
+        if late:
+            self._note_late(batch, late_row, late, context)
+        return Expanded(np.array(rows, np.int64), np.array(numbers, np.int64))
 
     def _oldest_start(self, batch: Batch) -> int:
         """The start of the first window that a row of the batch falls into."""
@@ -251,6 +265,8 @@ class WindowedAggregation:
         if segments.single and segments.in_order:
             return self._changes(batch, expanded.row, number, results)
         place = segments.last(segments.order)
+        if sg.ascends(place):
+            return self._changes(batch, expanded.row[place], number, results)
         by_place = _rank(place, segments.rows)
         return self._changes(
             batch, expanded.row[place[by_place]], number[by_place], results.take(by_place)
@@ -328,9 +344,12 @@ class WindowedAggregation:
     # --- pieces -------------------------------------------------------------------------------
 
     def _group(self, ids: np.ndarray, expanded: Expanded) -> Segments:
-        if len(ids) == 1:  # one key in different windows
-            every = np.arange(len(expanded.row))
-            return Segments(every, every, True)
+        if len(ids) <= _VERY_FEW_ROWS:
+            if len(set(ids.tolist())) == len(ids):  # each key has one row, in different windows
+                every = np.arange(len(expanded.row))
+                return Segments(every, every, True)
+            if len(expanded.row) <= _FEW_PAIRS:
+                return sg.by_few_pairs(ids[expanded.row], expanded.number)
         return sg.by_pair(ids[expanded.row], expanded.number)
 
     def _before(self, ids: np.ndarray, expanded: Expanded, segments: Segments) -> Updated:
@@ -366,10 +385,12 @@ class WindowedAggregation:
         self, batch: Batch, trigger: np.ndarray, number: np.ndarray, results: Results
     ) -> Batch:
         start = number * self.window.advance_ms
+        every_row = _is_every_row(trigger, len(batch))
+        keys = batch.key_arrays if every_row else arrow.pick_all(batch.key_arrays, trigger)
         return batch.derive(
-            trigger,
+            None if every_row else trigger,
             self.spec.output,
-            [*picked(batch.key_arrays, trigger), *self.calls.results(results.new)],
+            [*keys, *self.calls.results(results.new)],
             rowtime=results.rowtime,
             window_start=start,
             window_end=start + self.window.size_ms,
@@ -384,7 +405,8 @@ class WindowedAggregation:
         for one, rows in per_partition(partition):
             some = number if rows is None else number[partition[row] == one]
             if len(some):
-                self.observed.advance(one, int(some.max()) * self.window.advance_ms)
+                last = max(some.tolist()) if len(some) <= _FEW_ROWS else int(some.max())
+                self.observed.advance(one, last * self.window.advance_ms)
 
     def _expire(self) -> None:
         """Forget segments that no partition can see any more."""
@@ -548,6 +570,11 @@ class WindowedAggregation:
 
 def _results(group: Updated) -> Results:
     return Results(group.states, group.rowtime, group.before.states, ~group.before.live)
+
+
+def _is_every_row(rows: np.ndarray, count: int) -> bool:
+    """Whether some rows are all of a few, in their order."""
+    return len(rows) == count <= _VERY_FEW_ROWS and rows.tolist() == list(range(count))
 
 
 def _rank(place: np.ndarray, count: int) -> np.ndarray:

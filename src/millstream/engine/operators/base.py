@@ -115,6 +115,16 @@ class Stateless:
         """Nothing to read."""
 
 
+_FEW = 64
+
+
+def is_all(values: np.ndarray, one: int) -> bool:
+    """Whether all values are one and the same."""
+    if len(values) <= _FEW:
+        return bool(values.tolist().count(one) == len(values))
+    return bool((values == one).all())
+
+
 class StreamTimes:
     """The largest event time seen, per partition."""
 
@@ -129,7 +139,7 @@ class StreamTimes:
         if len(partition) == 0:
             return np.empty(0, np.int64)
         first = int(partition[0])
-        if len(partition) == 1 or (partition == first).all():
+        if is_all(partition, first):
             return self._observe(rowtime, first)
         result = np.empty(len(rowtime), np.int64)
         for number in np.unique(partition).tolist():

@@ -164,40 +164,89 @@ class SessionAggregation:
     def _one_row_each(self, arrived: Arrived, emission: Emission) -> Events | None:
         """As `_regular`, where each row is all that its key has; None where one is out of order or
         late."""
-        ids, times = arrived.ids, arrived.batch.rowtime
+        ids = arrived.ids
         latest = self.state.latest.gather(ids)
-        end = latest.extra[LAST_END]
-        limit = arrived.stream_time - (self.window.size_ms + self.window.grace_ms)
-        if np.count_nonzero((latest.live & (end > times)) | (times < limit)):
+        sessions = self._sessions_of_few(arrived, latest)
+        if sessions is None:
             return None
-        goes_on = latest.live & (times - end <= self.window.size_ms)
-        goes_on &= end >= arrived.before - self.window.kept_ms
-        start = np.where(goes_on, latest.extra[START], times)
+        goes_on, starts, same = sessions
+        start = np.array(starts, np.int64)
         located = self.state.sessions.locate(ids, start)
         stored = self.state.sessions.gather(located)
-        _reset(stored, ~goes_on, self.calls)
+        fresh = [row for row, goes in enumerate(goes_on) if not goes]
+        before = stored.extra[BEFORE]
+        if fresh:
+            _reset(stored, np.array(fresh), self.calls)
+            live, known = latest.live, latest.extra[START]
+            before[fresh] = np.where(live[fresh], known[fresh], -1)
         rows = np.arange(len(ids))
         values = self.calls.prepare(arrived.batch)
-        states = self.calls.last(stored.states, values, Segments(rows, rows))
-        known = np.where(latest.live, latest.extra[START], -1)
-        before = np.where(goes_on, stored.extra[BEFORE], known)
+        states = self.calls.last(stored.states, values, Segments(rows, rows, True))
+        times = arrived.batch.rowtime
         self.state.put(located, start, times, before, states)
         self.state.put_latest(ids, start, times)
-        same = goes_on & (end == times)
         if emission is Emission.ALL:
-            same &= start == times
-        # A session that grew is gone first, then there is the longer one.
-        row = rows.repeat(1 + (goes_on & ~same))
-        gone = np.zeros(len(row), bool)
-        gone[:-1] = row[1:] == row[:-1]
+            at = times.tolist()
+            same = [s and first == time for s, first, time in zip(same, starts, at, strict=True)]
+        return self._few_events(arrived, latest, goes_on, start, same, states, stored)
+
+    def _sessions_of_few(
+        self, arrived: Arrived, latest: Rows
+    ) -> tuple[list[bool], list[int], list[bool]] | None:
+        """Per row, which is all that its key has: whether it goes on with the key's latest session,
+        where its session starts, and whether that session's end stays."""
+        size_ms, kept_ms = self.window.size_ms, self.window.kept_ms
+        closed_ms = size_ms + self.window.grace_ms
+        goes_on, starts, same = [], [], []
+        for time, stream_time, observed, live, start, end in zip(
+            arrived.batch.rowtime.tolist(),
+            arrived.stream_time.tolist(),
+            arrived.before.tolist(),
+            latest.live.tolist(),
+            latest.extra[START].tolist(),
+            latest.extra[LAST_END].tolist(),
+            strict=True,
+        ):
+            if time < stream_time - closed_ms or (live and end > time):
+                return None
+            goes = live and time - end <= size_ms and end >= observed - kept_ms
+            goes_on.append(goes)
+            starts.append(start if goes else time)
+            same.append(goes and end == time)
+        return goes_on, starts, same
+
+    def _few_events(
+        self,
+        arrived: Arrived,
+        latest: Rows,
+        goes_on: list[bool],
+        start: np.ndarray,
+        same: list[bool],
+        states: list[States],
+        stored: Rows,
+    ) -> Events:
+        """A session that grew is gone first, then there is the longer one."""
+        rows: list[int] = []
+        gone: list[bool] = []
+        had: list[bool] = []
+        for place, (goes, stays) in enumerate(zip(goes_on, same, strict=True)):
+            if goes and not stays:
+                rows.append(place)
+                gone.append(True)
+                had.append(True)
+            rows.append(place)
+            gone.append(False)
+            had.append(stays)
+        row = np.array(rows, np.int64)
+        left = np.array(gone, bool)
         return Events(
             row,
-            (~gone).astype(np.int64),
-            ids[row],
+            (~left).astype(np.int64),
+            arrived.ids[row],
             start[row],
-            np.where(gone, end[row], times[row]),
-            gone,
-            gone | same[row],
+            np.where(left, latest.extra[LAST_END][row], arrived.batch.rowtime[row]),
+            left,
+            np.array(had, bool),
             take_states(states, row),
             take_states(stored.states, row),
         )
@@ -230,7 +279,7 @@ class SessionAggregation:
         start = np.where(goes_on, latest.extra[START][key_of], times[first])
         located = self.state.sessions.locate(ids, start)
         stored = self.state.sessions.gather(located)
-        _reset(stored, ~goes_on, self.calls)
+        _reset(stored, np.flatnonzero(~goes_on), self.calls)
         values = take_values(self.calls.prepare(batch), segments.order)
         last_time = times[sessions.ends]
         if emission is Emission.ALL:
@@ -534,9 +583,8 @@ def _pick(arrived: Arrived, rows: np.ndarray) -> Arrived:
     )
 
 
-def _reset(rows: Rows, where: np.ndarray, calls: AggregateCalls) -> None:
+def _reset(rows: Rows, places: np.ndarray, calls: AggregateCalls) -> None:
     """Initial states in some places."""
-    places = np.flatnonzero(where)
     if len(places) == 0:
         return
     for state, fresh in zip(rows.states, calls.initial(len(places)), strict=True):

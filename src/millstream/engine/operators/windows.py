@@ -16,6 +16,7 @@ from millstream.types import Column, Schema, SqlType
 
 LATEST_MS = 1 << 62
 """The latest event time in a window, in the year 146140482: what is added to it fits 64 bits."""
+_FEW = 64
 MOST_SEGMENTS = 1 << 43
 """Of windowed state: a segment takes up to a million page numbers."""
 
@@ -75,6 +76,8 @@ class AggregateSpec:
 
 def within_time(batch: Batch, latest_ms: int, name: str, context: StepContext) -> Batch:
     """The rows up to a time, which can be put into windows; those beyond it are noted."""
+    if len(batch) <= _FEW and max(batch.rowtime.tolist(), default=0) <= latest_ms:
+        return batch
     beyond = batch.rowtime > latest_ms
     if not beyond.any():
         return batch
