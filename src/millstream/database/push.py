@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from millstream.columns import arrow
-from millstream.columns.batch import Batch, is_null
-from millstream.columns.segments import coalesce
+from millstream.columns.batch import Batch
+from millstream.columns.segments import coalesce, without_nothing
 from millstream.database.pull import joined_runs
 from millstream.engine.query import Query
 from millstream.engine.slicing import head
@@ -153,11 +153,10 @@ class Subscription:
         with self._database.store.view() as view:
             runs = self._due(view)
         taken: dict[int, SourceRows] = {}
-        for source in {r.source.id: r.source for r in self._query.reads}.values():
+        for source in self._query.sources:
             if runs[source.topic_id]:
                 read = self._readers[source.id].read
-                parts = [read(records) for records in joined_runs(runs[source.topic_id])]
-                taken[source.id] = concat_rows(parts)
+                taken[source.id] = concat_rows([read(r) for r in _joined(runs[source.topic_id])])
         if not taken:
             return False
         batch, _ = self._query.step(taken)
@@ -166,12 +165,16 @@ class Subscription:
                 ordinal, last = found[-1]
                 self._positions[topic_id] = ordinal + len(last)
         if batch.old is not None and self._query.emission.value == "LAST":
-            batch = coalesce(batch)
+            batch = without_nothing(batch) if self._query.is_net else coalesce(batch)
         self._ready.extend(self._rows(batch))
         return True
 
     def _due(self, view: View) -> dict[int, list[tuple[int, Records]]]:
         """The next records of each topic, all of them up to the same moment in the log."""
+        if len(self._positions) == 1:
+            ((topic_id, start),) = self._positions.items()
+            only = portions(view.read(topic_id, start, _ROWS_A_READ), _ROWS_A_READ)
+            return {topic_id: list(only)}
         runs: dict[int, list[tuple[int, Records]]] = {}
         limit = view.next_seq()
         for topic_id, start in self._positions.items():
@@ -184,13 +187,21 @@ class Subscription:
     def _rows(self, batch: Batch) -> Iterator[Row]:
         arrays = batch.arrays[self._hidden :]
         values = [arrow.to_python(a, x) for a, x in zip(arrays, self.types, strict=True)]
-        gone = is_null(batch.value_null, len(batch))
+        rows = zip(*values, strict=True)
+        if batch.value_null is None:
+            yield from map(Row, rows)
+            return
         is_table = self._query.plan.root.is_table
-        for row, tombstone in zip(zip(*values, strict=True), gone.tolist(), strict=True):
+        for row, tombstone in zip(rows, batch.value_null.tolist(), strict=True):
             if not tombstone:
                 yield Row(row)
             elif is_table:
                 yield Tombstone(row)
+
+
+def _joined(runs: list[tuple[int, Records]]) -> Iterable[Records]:
+    """The records of runs, in few pieces."""
+    return [runs[0][1]] if len(runs) == 1 else joined_runs(runs)
 
 
 def _up_to(limit: int, runs: list[tuple[int, Records]]) -> list[tuple[int, Records]]:

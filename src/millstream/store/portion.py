@@ -18,17 +18,18 @@ MOST_BYTES = 64 << 20
 def portions(runs: Iterable[tuple[int, Records]], rows: int) -> Iterator[tuple[int, Records]]:
     """The first runs up to so many rows and about `MOST_BYTES`, the last one cut; at least one
     record, if there is any."""
-    room, first = MOST_BYTES, True
+    room = MOST_BYTES
+    before: Records | None = None
     for ordinal, records in runs:
+        if before is not None:  # mostly there is one run only, and its size tells nothing
+            room -= byte_size(before)
         count = portion(records, rows, room)
-        if count == 0 and not first:
+        if count == 0 and before is not None:
             return
-        cut = slice_records(records, 0, max(count, 1))
-        yield ordinal, cut
-        first = False
-        rows -= len(cut)
-        room -= byte_size(cut)
-        if len(cut) < len(records) or rows <= 0:
+        before = slice_records(records, 0, max(count, 1))
+        yield ordinal, before
+        rows -= len(before)
+        if len(before) < len(records) or rows <= 0:
             return
 
 
