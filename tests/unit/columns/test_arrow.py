@@ -28,8 +28,26 @@ def test_picked_rows_equal_taken_ones(column: pa.Array, rows: list[int]) -> None
     found = arrow.pick(column, np.array(rows, np.int64))
     assert found.type == column.type
     assert found.to_pylist() == [values[r] for r in rows]
+    assert [c.to_pylist() for c in arrow.pick_all([column, column], np.array(rows, np.int64))] == [
+        found.to_pylist()
+    ] * 2
     alone = column.slice(3, 1)
     assert arrow.pick(alone, np.zeros(5, np.int64)).to_pylist() == [values[3]] * 5
+
+
+def test_picked_doubles_keep_their_bits() -> None:
+    values = np.array([0.0, -0.0, np.nan, np.inf])
+    found = arrow.pick(pa.array(values), np.array([2, 1, 0, 3]))
+    assert found.null_count == 0
+    assert found.to_numpy().tobytes() == values[[2, 1, 0, 3]].tobytes()
+
+
+@pytest.mark.parametrize("count", [2, 47, 48, 49, 200])
+def test_all_columns_are_picked_at_the_same_rows(count: int) -> None:
+    columns = [pa.array(range(count)), pa.array(map(str, range(count))), pa.array([None] * count)]
+    rows = np.arange(count)[::-1]
+    found = arrow.pick_all(columns, rows)
+    assert found == [c.take(pa.array(rows)) for c in columns]
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda c: str(c.type))

@@ -114,3 +114,18 @@ def test_coalesce_leaves_streams_alone() -> None:
     batch = _changes([("a", None, 1), ("a", 1, 2)])
     batch.old = batch.old_null = None
     assert len(sg.coalesce(batch)) == 2
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_few_pairs_are_the_groups_of_many_by_their_last_rows(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    first, second = rng.integers(0, 4, (2, int(rng.integers(0, 48))))
+    few, many = sg.by_few_pairs(first, second), sg.by_pair(first, second)
+    assert len(few) == len(many)
+    assert sg.ascends(few.last(few.order))
+    assert sorted(_groups(few)) == sorted(_groups(many))
+
+
+def _groups(segments: sg.Segments) -> list[list[int]]:
+    bounds = zip(segments.starts.tolist(), segments.ends.tolist(), strict=True)
+    return [segments.order[start : end + 1].tolist() for start, end in bounds]
