@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.columns.batch import Batch
-from millstream.engine.operators import aggregate_windowed
+from millstream.engine.operators import aggregate_windowed, session
 from millstream.engine.operators.aggregate import AggregateOperator
 from millstream.engine.operators.aggregate_panes import reduce_panes
 from millstream.engine.operators.base import Emission, StepContext
@@ -385,6 +385,39 @@ def test_few_keys_in_open_windows_go_by_pane(monkeypatch: pytest.MonkeyPatch) ->
     assert len(reduced) == 1
     assert reduced[0] is not None
     assert len(reduced[0].ids) < 100
+
+
+@given(
+    inputs(),
+    st.sampled_from(["windows", "sessions"]),
+    windows,
+    st.sampled_from([0, 7, 1000]),
+    st.sampled_from([COLUMNAR, EXACT]),
+    st.sampled_from([ALL, LAST]),
+)
+def test_few_rows_go_the_way_of_many(
+    data: tuple[list[Row], list[int], list[int], list[int]],
+    form: str,
+    window: WindowSpec,
+    grace: int,
+    which: list[tuple[str, tuple[int, ...]]],
+    emission: Emission,
+) -> None:
+    if form == "sessions":
+        window = WindowSpec(WindowKind.SESSION, 10, 10, grace, 10 + grace)
+
+    def outcome() -> tuple[list[Any], list[Any], list[Any]]:
+        operator = AggregateOperator("aggregate", STORE, spec_of(which, window))
+        context = StepContext(emission)
+        steps = [changes(operator.step(batch, context)) for batch in _batches(data)]
+        return steps, changes(operator.rows()), context.notes
+
+    as_they_come = outcome()
+    with (
+        mock.patch.object(aggregate_windowed, "_VERY_FEW_ROWS", 0),
+        mock.patch.object(session, "_FEW_ROWS", 0),
+    ):
+        assert outcome() == as_they_come
 
 
 @given(inputs(), windows)
