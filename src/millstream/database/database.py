@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from types import TracebackType
@@ -160,6 +161,7 @@ class Database:
             return
         self._closed = True
         self._loop.stop()
+        self.inbox.close()
         self.engine.close()
         self.connectors.stop_all(self.engine.lock.early)
         self.engine.announce()
@@ -311,6 +313,18 @@ class Database:
 
         self.check_writable()
         return insert_rows(self, name, rows)
+
+    def send(self, name: str, rows: Any) -> Future[int]:
+        """As `insert`, without waiting until the rows are durable: then they are the future's
+        result, or what kept them from it is its exception. Blocks while too many rows wait.
+
+        What is no row of the stream or table at all is an error at once. What is called when the
+        future is done runs on one thread for all, and should be quick.
+        """
+        from millstream.database.insert import send_rows
+
+        self.check_writable()
+        return send_rows(self, name, rows)
 
     # --- running -----------------------------------------------------------------------------
 

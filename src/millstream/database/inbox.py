@@ -11,9 +11,11 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,13 +23,16 @@ import numpy as np
 from millstream.catalog.model import Source
 from millstream.database.parts import Parts, parts_of_rows
 from millstream.database.records import append_numbered
-from millstream.errors import ExecutionError
+from millstream.errors import ExecutionError, StoreError
 from millstream.serde.base import Part
 from millstream.store.interfaces import Commit
 from millstream.store.records import concat_parts
 
 if TYPE_CHECKING:
     from millstream.database.database import Database
+
+MOST_SENT_ROWS = 100_000
+"""That wait to be written, of those who do not wait for it."""
 
 
 def _taken() -> threading.Lock:
@@ -78,6 +83,18 @@ class Insert:
         )
 
 
+@dataclass(slots=True, eq=False)
+class Sent(Insert):
+    """Rows of one who does not wait. Who is to be woken is the thread that answers."""
+
+    future: Future[int] = field(default_factory=Future)
+    answers: SimpleQueue[Sent | None] = field(default_factory=SimpleQueue)
+
+    def wake(self) -> None:
+        """Have it seen to: it is over, or nobody else does it."""
+        self.answers.put(self)
+
+
 class Together:
     """The inserts of one commit. It is a feed: called again, after a failed attempt, it appends the
     same rows, and what has come since."""
@@ -119,6 +136,11 @@ class Inbox:
         self._queue: deque[Insert] = deque()
         self._loops = 0
         self._mutex = threading.Lock()
+        self._answers: SimpleQueue[Sent | None] = SimpleQueue()
+        self._answering: threading.Thread | None = None
+        self._sent_rows = 0
+        self._room = threading.Condition(self._mutex)
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -138,6 +160,78 @@ class Inbox:
                     self._lead(mine)
         if mine.error is not None:
             raise mine.error
+
+    def send(self, source: Source, content: Rows | Parts, times: np.ndarray) -> Future[int]:
+        """As `insert`, without waiting. Its result is the number of rows, once they are durable.
+
+        Blocks while more than `MOST_SENT_ROWS` wait. StoreError where the database is closed.
+        """
+        sent = Sent(source, content, times, answers=self._answers)
+        sent.future.set_running_or_notify_cancel()  # It cannot be taken back.
+        if not len(sent):
+            sent.future.set_result(0)
+            return sent.future
+        # Who makes the room must not wait for it.
+        may_wait = not (self._database.engine.lock.is_mine or self._is_answering())
+        with self._room:
+            while may_wait and self._sent_rows > MOST_SENT_ROWS and not self._closed:
+                self._room.wait()
+            if self._closed:
+                raise StoreError("the database is closed", hint="Open it again.")
+            if self._answering is None:
+                self._answering = threading.Thread(
+                    target=self._answer, name="millstream-answers", daemon=True
+                )
+                self._answering.start()
+            self._sent_rows += len(sent)
+            self._queue.append(sent)
+        if self._loops:
+            self._ring()
+        else:
+            sent.wake()
+        return sent.future
+
+    def close(self) -> None:
+        """Take no more, and see to all that were sent. Idempotent."""
+        with self._room:
+            self._closed = True
+            self._room.notify_all()
+        for insert in list(self._queue):
+            insert.wake()
+        self._answers.put(None)
+        if self._answering is not None and not self._is_answering():
+            self._answering.join()
+
+    def _is_answering(self) -> bool:
+        return self._answering is threading.current_thread()
+
+    def _answer(self) -> None:
+        """Tell those who sent rows what became of these, and write what nobody else does."""
+        is_last = False
+        while not (is_last and self._sent_rows == 0):
+            sent = self._answers.get()
+            if sent is None:
+                is_last = True
+            elif not sent.future.done():
+                self._finish(sent)
+
+    def _finish(self, sent: Sent) -> None:
+        try:
+            if not sent.is_over:
+                with self._database.engine.lock:
+                    if not sent.is_over:
+                        self._lead(sent)
+        except Exception as error:  # What a commit before left could not be put in order.
+            sent.error, sent.is_over = error, True
+            with contextlib.suppress(ValueError):
+                self._queue.remove(sent)
+        with self._room:
+            self._sent_rows -= len(sent)
+            self._room.notify_all()
+        if sent.error is None:
+            sent.future.set_result(len(sent))
+        else:
+            sent.future.set_exception(sent.error)
 
     def together(self) -> Together:
         """The inserts of the next commit."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from millstream import types as t
 from millstream.catalog.model import Source
 from millstream.columns import arrow
 from millstream.database.inbox import Rows
-from millstream.database.parts import parts_of_columns, parts_of_rows
+from millstream.database.parts import Parts, parts_of_columns, parts_of_rows
 from millstream.database.shape import shapes_of
 from millstream.database.values import DAY_MS, Unfit, column_of
 from millstream.errors import ExecutionError
@@ -26,13 +27,32 @@ FEW_ROWS = 64
 
 def insert_rows(database: Database, name: str, rows: Any) -> int:
     """Append rows given as dicts, tuples, or a pyarrow Table or RecordBatch; how many."""
+    given = _given(database, name, rows)
+    if len(given.times):
+        database.inbox.insert(*given)
+    return len(given.times)
+
+
+def send_rows(database: Database, name: str, rows: Any) -> Future[int]:
+    """As `insert_rows`, without waiting: the future has the outcome. What is found wrong before
+    rows are written is raised at once."""
+    return database.inbox.send(*_given(database, name, rows))
+
+
+class _Given(NamedTuple):
+    source: Source
+    content: Rows | Parts
+    times: np.ndarray
+
+
+def _given(database: Database, name: str, rows: Any) -> _Given:
     source = database.catalog.sources.get(name) or database.catalog.source(name.upper())
     if source.window is not None or source.read_only:
         raise ExecutionError(f"{source.name} cannot be written: it is windowed or read-only")
     if isinstance(rows, pa.RecordBatch):
         rows = pa.Table.from_batches([rows])
     if isinstance(rows, pa.Table):
-        return _insert_arrow(database, source, rows)
+        return _arrow(database, source, rows)
     if isinstance(rows, Mapping | str | bytes) or not isinstance(rows, Iterable):
         raise ExecutionError(
             f"{source.name}: rows are a list of dicts or tuples, or a pyarrow table, not"
@@ -43,8 +63,7 @@ def insert_rows(database: Database, name: str, rows: Any) -> int:
     found = [shapes.row(row) for row in rows]
     now_ms = database.clock.now_ms()
     times = [_row_time(source, time, now_ms) for _, time in found]
-    _append_values(database, source, [values for values, _ in found], times)
-    return len(found)
+    return _values(source, [values for values, _ in found], times)
 
 
 def _row_time(source: Source, value: object, now_ms: int) -> int:
@@ -64,22 +83,19 @@ def append_rows(
     """Append rows of Python values, as `columns.arrow` documents them, in one commit."""
     names = [c.name for c in (*source.schema.key, *source.schema.value)]
     values = [[row.get(name) for name in names] for row in rows]
-    _append_values(database, source, values, times)
+    if values:
+        database.inbox.insert(*_values(source, values, times))
 
 
-def _append_values(
-    database: Database, source: Source, rows: Sequence[Sequence[Any]], times: Sequence[int]
-) -> None:
-    """Append rows of values, key columns first."""
-    if not rows:
-        return
+def _values(source: Source, rows: Sequence[Sequence[Any]], times: Sequence[int]) -> _Given:
+    """Rows of values, key columns first."""
     # A few rows become columns together with those of other callers, which takes far less time.
     few = len(rows) <= FEW_ROWS
     content = Rows(rows) if few else parts_of_rows(source, rows)
-    database.inbox.insert(source, content, np.array(times, np.int64))
+    return _Given(source, content, np.array(times, np.int64))
 
 
-def _insert_arrow(database: Database, source: Source, table: pa.Table) -> int:
+def _arrow(database: Database, source: Source, table: pa.Table) -> _Given:
     given: dict[str, pa.Array] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name.upper() in given:
@@ -111,10 +127,9 @@ def _insert_arrow(database: Database, source: Source, table: pa.Table) -> int:
             hint=f"Its columns are {', '.join(columns)}.",
         )
     times = _row_times(source, rowtime, table.num_rows, database.clock.now_ms())
-    if table.num_rows:
-        ordered = [columns[c.name] for c in (*source.schema.key, *source.schema.value)]
-        database.inbox.insert(source, parts_of_columns(source, ordered, table.num_rows), times)
-    return int(table.num_rows)
+    ordered = [columns[c.name] for c in (*source.schema.key, *source.schema.value)]
+    content = parts_of_columns(source, ordered, table.num_rows) if table.num_rows else Rows()
+    return _Given(source, content, times)
 
 
 def _row_times(source: Source, given: pa.Array | None, count: int, now_ms: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from millstream.database import Database, inbox, records
-from millstream.errors import ExecutionError
+from millstream.errors import ExecutionError, StoreError
 from millstream.store.interfaces import Commit
 from tests.unit.database.setups import CLICKS, COUNTS, PROPERTIES, USERS, rows
 
@@ -294,3 +295,104 @@ def test_rows_of_all_kinds_keep_their_order(db: Database) -> None:
     found = db.sql("SELECT n, k, ROWTIME AS t FROM clicks;").rows()
     assert [(n, t) for n, _, t in found if n in (4, 5)] == [(4, 4), (5, 5)]
     assert [n for n, k, _ in found if k is None] == [6]
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_what_is_sent_lands_once_and_in_order(db: Database, running: bool) -> None:
+    if running:
+        db.start()
+    futures = [db.send("clicks", [{"k": "a", "n": n}] * (n % 3)) for n in range(50)]
+    futures.append(db.send("clicks", [("a", n, None) for n in range(100, 200)]))
+    db.insert("clicks", [{"k": "a", "n": 1000}])
+    assert [f.result() for f in futures] == [*(n % 3 for n in range(50)), 100]
+    db.stop()
+    sent = [n for n in range(50) for _ in range(n % 3)]
+    assert numbers(db) == [*sent, *range(100, 200), 1000]
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_sent_row_that_does_not_fit_is_its_own_futures_error(db: Database, running: bool) -> None:
+    if running:
+        db.start()
+    good, bad, other = [db.send("clicks", [{"k": "a", "n": n}]) for n in (1, "many", 2)]
+    error = bad.exception()
+    assert isinstance(error, ExecutionError)
+    assert error.message == "CLICKS: column N takes INTEGER, not 'many'"
+    assert (good.result(), other.result(), good.cancel()) == (1, 1, False)
+    for wrong in ([("a", 1)], [{"x": 1}], 7, [("a", 1, None, -1)]):
+        with pytest.raises(ExecutionError):
+            db.send("clicks", wrong)
+    with pytest.raises(ExecutionError, match="ROWTIME"):
+        db.send("clicks", [{"ROWTIME": -1}])
+    db.stop()
+    assert numbers(db) == [1, 2]
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_who_sends_what_makes_a_commit_fail_fails_alone(
+    db: Database, monkeypatch: pytest.MonkeyPatch, running: bool
+) -> None:
+    poison(monkeypatch, 2)
+    with db.engine.lock:
+        if running:
+            db.start()
+        futures = [db.send("clicks", [{"k": "a", "n": n}]) for n in (1, 2, 3)]
+    errors = [f.exception() for f in futures]
+    assert [type(e) for e in errors] == [type(None), MemoryError, type(None)]
+    db.stop()
+    assert numbers(db) == [1, 3]
+
+
+def test_sending_goes_on_where_steps_fail(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> bool:
+        raise OSError("no step today")
+
+    monkeypatch.setattr(db.engine, "step", broken)
+    db.start()
+    assert [db.send("clicks", [{"n": n}]).result() for n in range(3)] == [1, 1, 1]
+    db.stop()
+    assert numbers(db) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_closing_waits_for_what_was_sent(tmp_path: Path, running: bool) -> None:
+    path = str(tmp_path / "x.db")
+    with Database.open(path, properties=PROPERTIES) as db:
+        db.execute(CLICKS)
+        if running:
+            db.start()
+        futures = [db.send("clicks", [{"n": n}]) for n in range(200)]
+    assert all(f.done() and f.result() == 1 for f in futures)
+    with pytest.raises(StoreError):
+        db.send("clicks", [{"n": 1}])
+    with Database.open(path) as db:
+        assert numbers(db) == list(range(200))
+
+
+def test_who_sends_too_much_waits(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "MOST_SENT_ROWS", 4)
+    with db.engine.lock:
+        # Who holds up the others is not held up.
+        first = [db.send("clicks", [{"n": n}]) for n in range(6)]
+        caller = Caller(lambda: db.send("clicks", [{"n": 6}]).result())
+        assert len(db.inbox) == 6 and caller.is_alive()
+    assert finish(caller) == [None]
+    assert [f.result() for f in first] == [1] * 6
+    assert numbers(db) == list(range(7))
+
+
+def test_what_is_told_may_send_more_and_close(db: Database) -> None:
+    told: list[int] = []
+    done = threading.Event()
+
+    def more(future: Future[int]) -> None:
+        told.append(future.result())
+        if len(told) < 3:
+            db.send("clicks", [{"n": len(told)}]).add_done_callback(more)
+        else:
+            db.inbox.close()
+            done.set()
+
+    db.send("clicks", [{"n": 0}]).add_done_callback(more)
+    done.wait()
+    assert numbers(db) == [0, 1, 2]
