@@ -146,8 +146,9 @@ class Maker(Expressions):
                 st.sampled_from([INT, BIGINT, DOUBLE, STRING, BOOLEAN]), min_size=1, max_size=3
             )
         )
-        named = [(f"V{i}", t) for i, t in enumerate(wanted)]
         keys = {*(n for n, _ in source.key), *hidden}
+        names = [n for n in (f"V{i}" for i in range(len(wanted) + len(keys))) if n not in keys]
+        named = list(zip(names, wanted, strict=False))
         found = [self.expression(source.columns, t) for t in wanted]
         found = [f"AS_VALUE({e})" if e in keys else e for e in found]
         return [f"{e} AS {n}" for e, (n, _) in zip(found, named, strict=True)], named
@@ -320,7 +321,8 @@ class Maker(Expressions):
         DRAWN["INSERT INTO"] += 1
         name = self.name("Q")
         key_name, key_type = source.key[0]
-        value = [("V0", INT), ("V1", STRING)]
+        number, text = [n for n in ("V0", "V1", "V2") if n != key_name][:2]
+        value = [(number, INT), (text, STRING)]
         others = [
             r
             for r in self.relations
@@ -332,7 +334,7 @@ class Maker(Expressions):
             ints, texts = self.expression(of.columns, INT), self.expression(of.columns, STRING)
             ints, texts = (f"AS_VALUE({x})" if x == key_name else x for x in (ints, texts))
             where = f" WHERE {self.predicate(of.columns)}" if self.chance(50) else ""
-            return f"SELECT {key_name}, {ints} AS V0, {texts} AS V1 FROM {of.name}{where}"
+            return f"SELECT {key_name}, {ints} AS {number}, {texts} AS {text} FROM {of.name}{where}"
 
         more = [self.one(*others) for _ in range(self.one(1, 1, 2))]
         target = source.result(name, [(key_name, key_type)], value)
