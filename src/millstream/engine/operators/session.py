@@ -90,13 +90,13 @@ class SessionAggregation:
 
     def _observe(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Stream time at each row, and before it, which is what the store has observed."""
-        if len(batch) == 1:
-            before = np.array([self.times.get(int(batch.partition[0]))])
-            return self.times.observe(batch.rowtime, batch.partition), before
         parts = per_partition(batch.partition)
         known = [self.times.get(partition) for partition, _ in parts]
         stream_time = self.times.observe(batch.rowtime, batch.partition)
         before = np.empty_like(stream_time)
+        if len(parts) == 1:
+            before[0], before[1:] = known[0], stream_time[:-1]
+            return stream_time, before
         for (_, rows), time in zip(parts, known, strict=True):
             mine = slice(None) if rows is None else rows
             shifted = np.empty_like(stream_time[mine])
@@ -241,7 +241,7 @@ class SessionAggregation:
         left = np.array(gone, bool)
         return Events(
             row,
-            (~left).astype(np.int64),
+            np.array([not leaves for leaves in gone], np.int64),
             arrived.ids[row],
             start[row],
             np.where(left, latest.extra[LAST_END][row], arrived.batch.rowtime[row]),

@@ -26,6 +26,7 @@ from millstream.store.interfaces import Commit, StoreId, View
 
 _SEGMENTS_PER_RETENTION = 64
 _SHORTEST_SEGMENT_MS = 60_000
+_FEW_ROWS = 32
 END, BEFORE = 0, 1
 """Further columns of a session."""
 START, LAST_END = 0, 1
@@ -67,7 +68,12 @@ class SessionState:
         """Set sessions, which are distinct."""
         live = np.ones(len(start), bool)
         self.sessions.scatter(located, Rows(states, end, live, [end, before]))
-        numbers = start // self.sessions.span
+        span = self.sessions.span
+        if len(start) <= _FEW_ROWS:
+            for first, last in zip(start.tolist(), end.tolist(), strict=True):
+                self._reached(first // span, last)
+            return
+        numbers = start // span
         if int(numbers.min()) == int(numbers.max()):
             self._reached(int(numbers[0]), int(end.max()))
             return
