@@ -25,7 +25,6 @@ from millstream.store.sqlite.layouts import know
 from millstream.store.sqlite.pending import Action, Pending, PendingPart, PendingRun
 from millstream.store.sqlite.reader import Reader
 from millstream.store.sqlite.write import (
-    NewRun,
     frame_of,
     keep_frame,
     write_frame,
@@ -194,17 +193,18 @@ class SqliteCommit(Reader):
 
     def _write(self, image: Image) -> None:
         frame = None if self._has_begun else frame_of(image, self._pending)
-        written: list[NewRun] = []
         self._wrote = True
         self._host.publish(image)
-        self._begin()
         if frame is not None:
-            write_frame(self._connection, image, frame)
-            # Before COMMIT, since a view may need it right after; should COMMIT fail, nobody sees
-            # it: views cut at their own commit, and the next commit begins with a fresh image.
+            # First, since a view may need it right after; should the other fail, nobody sees it:
+            # views cut at their own commit, and the next commit begins with a fresh image.
             keep_frame(image, self._pending, len(frame))
-        else:
-            written = write_tables(self._connection, image, self._pending)
+            # A statement outside a transaction is one. Each further one would let other threads
+            # take the interpreter's lock from this one.
+            write_frame(self._connection, image, frame)
+            return
+        self._begin()
+        written = write_tables(self._connection, image, self._pending)
         self._connection.run("COMMIT")
         for run in written:
             self._cache.add(*run)

@@ -17,14 +17,14 @@ from tests.unit.store.builders import lines
 
 
 class Slow(sqlite3.Connection):
-    """A connection whose COMMIT waits until it may go on, and may fail."""
+    """A connection that waits until it may go on before it commits, and may fail."""
 
     may_go_on: ClassVar[threading.Event]
     is_there: ClassVar[threading.Event]
     fails: ClassVar[bool]
 
     def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
-        if sql == "COMMIT":
+        if sql.startswith(("COMMIT", "INSERT INTO frame")):
             self.is_there.set()
             assert self.may_go_on.wait(60)
             if self.fails:
