@@ -18,7 +18,7 @@ from millstream.types import SqlType
 
 
 class KeyedState:
-    """One row of states per key, in pages of 64 k keys."""
+    """One row of states per key, in the pages of a ring."""
 
     def __init__(
         self,
