@@ -14,7 +14,7 @@ from tests.properties.engine_runs import Run, final, outcome
 from tests.properties.program_records import INT, Topic, records, topics
 from tests.properties.program_relations import Program
 from tests.properties.programs import cuts
-from tests.properties.test_engine_cuts import many, same
+from tests.properties.test_engine_cuts import many, same, untimed
 
 KINDS = ("JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN")
 QUERIES = (
@@ -66,7 +66,8 @@ def table_programs(draw: st.DrawFn) -> Program:
                 f" {kind} a ON q.k = a.k;"
             )
     found = draw(records(inputs, 20, True))
-    return Program(tuple(script), tuple(found), tuple(sinks), tuple(sinks))
+    loose = tuple(sink for sink in sinks if sink.startswith("R"))
+    return Program(tuple(script), tuple(found), tuple(sinks), tuple(sinks), loose)
 
 
 @st.composite
@@ -117,7 +118,10 @@ def test_opening_the_file_again_changes_nothing(drawn: tuple[Program, list[int]]
 @many(30)
 @given(cut_programs())
 def test_a_cache_leaves_the_same_tables(drawn: tuple[Program, list[int]]) -> None:
+    """Without the times of rows where a joined table is joined again: what changed twice in a
+    commit and came back to what it was is no change."""
     program, sizes = drawn
     every, cached = outcome(program, sizes), outcome(program, sizes, cache=10_000_000)
     for sink in program.sinks:
-        assert final(cached[sink]) == final(every[sink]), program.text()
+        contents = untimed if sink in program.loose else final
+        assert contents(cached[sink]) == contents(every[sink]), program.text()
