@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from millstream.database import Database
@@ -218,13 +218,19 @@ def filled(rows: Sequence[Row]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
 def test_every_operator_and_aggregate_is_drawn() -> None:
     before = DRAWN.copy()
 
-    @settings(
-        max_examples=400, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-    )
-    @given(programs())
-    def draw(program: Program) -> None:
-        assert program.script
+    def missing() -> list[str]:
+        return [name for name in EVERY if DRAWN[name] == before[name]]
 
-    draw()
-    missing = [name for name in EVERY if DRAWN[name] == before[name]]
-    assert not missing
+    # What is drawn depends also on the numbers and texts of the modules that are loaded.
+    for number in range(5):
+        if number and not missing():
+            break
+
+        @seed(number)
+        @settings(max_examples=400, database=None, suppress_health_check=list(HealthCheck))
+        @given(programs())
+        def draw(program: Program) -> None:
+            assert program.script
+
+        draw()
+    assert not missing()
