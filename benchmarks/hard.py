@@ -31,7 +31,7 @@ def main() -> None:
     parser = report.parser(__doc__)
     parser.add_argument("--clicks", type=int, default=2_000_000)
     parser.add_argument("--users", type=int, default=100_000)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     if options.small:
         options.clicks, options.users, options.runs = 100_000, 5_000, 1
