@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -182,10 +183,15 @@ class Reader(threading.Thread):
         os.write(self._file, json.dumps([word, rows]).encode() + b"\n")
 
     def run(self) -> None:
-        while not self._done.is_set():
-            self._look("seen")
-            with self._database.engine.committed:
-                self._database.engine.committed.wait(0.05)
+        try:
+            while not self._done.is_set():
+                self._look("seen")
+                with self._database.engine.committed:
+                    self._database.engine.committed.wait(0.05)
+        except BaseException:
+            # Nobody waits for this thread: what it met ends the process, which its parent sees.
+            traceback.print_exc()
+            os._exit(1)
 
     def finish(self) -> None:
         """End it."""

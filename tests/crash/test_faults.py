@@ -54,44 +54,51 @@ class Reader(threading.Thread):
     """Asks for a table again and again: what it saw is never gone, whatever fails."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(name="reader")
+        super().__init__(name="reader", daemon=True)
         self._database = database
         self._done = threading.Event()
-        self.answers = 0
+        self._counts: dict[Any, int] = {}
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        counts: dict[Any, int] = {}
         try:
             while not self._done.is_set():
                 try:
-                    rows = dict(self._database.sql("SELECT status, n FROM clicks_by_status").rows())
+                    self._look()
                 except StoreError:
                     continue
-                for status, n in counts.items():
-                    assert rows[status] >= n, status
-                counts = rows
-                self.answers += 1
                 with self._database.engine.committed:
                     self._database.engine.committed.wait(0.05)
         except BaseException as error:
             self.error = error
 
-    def finish(self) -> None:
-        """End it, and fail where it saw what must not be."""
+    def _look(self) -> None:
+        rows = dict(self._database.sql("SELECT status, n FROM clicks_by_status").rows())
+        for status, n in self._counts.items():
+            assert rows[status] >= n, status
+        self._counts = rows
+
+    def stop(self) -> None:
+        """End it."""
         self._done.set()
         self.join()
+
+    def finish(self) -> None:
+        """End it, look once more, and fail where it saw what must not be."""
+        self.stop()
         if self.error is not None:
             raise self.error
+        self._look()
+        assert self._counts
 
 
 def run(path: Path, log: Path, url: str) -> None:
     """Make everything and run it until nothing is left, whatever fails on the way."""
     database = until_done(lambda: open_unreliable(str(path), max_rows=20))
+    reader = Reader(database)
     try:
         for statement in statements(url, log):
             until_done(partial(database.execute, statement, skip_existing=True))
-        reader = Reader(database)
         reader.start()
         for number in range(60):
             rows = [(number, f"text {number % 7}"), (number, "more")]
@@ -100,11 +107,12 @@ def run(path: Path, log: Path, url: str) -> None:
         Unreliable.fault = None
         database.run(until_idle=True)
         reader.finish()
-        assert reader.answers > 0
         assert {q.state for q in database.metrics().queries} == {"RUNNING"}
         assert {c.state for c in database.metrics().connectors} == {"RUNNING"}
     finally:
         Unreliable.fault = None
+        if reader.is_alive():
+            reader.stop()
         database.close()
 
 

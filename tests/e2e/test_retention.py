@@ -335,7 +335,7 @@ def test_the_loop_looks_before_it_rests(db: Database) -> None:
     assert times_of(db) == [5000]
 
 
-def test_a_kill_between_commits_loses_nothing_else(tmp_path: Path) -> None:
+def test_a_trim_that_fails_takes_nothing_away(tmp_path: Path) -> None:
     """What is trimmed stays so; where the commit of the trim fails, nothing is."""
     path = str(tmp_path / "trim.db")
     database = open_database(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -47,15 +48,15 @@ def rows_of(batch: Batch) -> list[tuple[Any, ...]]:
     ]
 
 
-def told(query: Query, batch: Batch) -> tuple[list[tuple[Any, ...]], set[Any]]:
+def told(query: Query, batch: Batch) -> tuple[list[tuple[Any, ...]], Counter[Any]]:
     """The changes in order, and apart from them the tombstones of rows that a filter hides: only
     that they come is the same. The filter sees the last update of the step, so they stand at its
     place and have its time, not those of the update that hid the row."""
     changes = rows_of(batch)
     if not any(isinstance(n, Filter) and n.is_table for n in walk(query.plan.root)):
-        return changes, set()
+        return changes, Counter()
     shown = [c for c in changes if c[4] is not None]
-    return shown, {(c[1], c[2]) for c in changes if c[4] is None}
+    return shown, Counter((c[1], c[2]) for c in changes if c[4] is None)
 
 
 def _tuples(arrays: list[pa.Array], count: int) -> list[tuple[Any, ...]]:

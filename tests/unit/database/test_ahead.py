@@ -37,8 +37,9 @@ def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
         yield database
 
 
-def fail_once(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-    """Let the writing of one commit from now on fail; the first is number 0."""
+def fail_once(monkeypatch: pytest.MonkeyPatch, at: int) -> list[int]:
+    """Let the writing of one commit from now on fail; the first is number 0. The number that is
+    given counts down, and is negative once that has happened."""
     left = [at]
     write = millstream.store.sqlite.commit.SqliteCommit._write
 
@@ -49,6 +50,7 @@ def fail_once(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
         write(self, image)  # type: ignore[arg-type]
 
     monkeypatch.setattr(millstream.store.sqlite.commit.SqliteCommit, "_write", broken)
+    return left
 
 
 def expected() -> list[tuple[str, int, int]]:
@@ -137,12 +139,13 @@ def test_inserts_of_a_commit_that_fails_are_written_by_their_callers(
     monkeypatch.setattr(millstream.database.loop, "_PAUSE_AFTER_ERROR_S", 0.0)
     with Database.open(str(tmp_path / "y.db"), properties=PROPERTIES) as db:
         db.execute(CLICKS + COUNTS)
-        fail_once(monkeypatch, at)
+        left = fail_once(monkeypatch, at)
         db.start()
         for n in range(4):
             db.insert("clicks", [("new", n, None)])
         db.stop()
         db.run(until_idle=True)
+        assert left[0] < 0
         assert rows(db, "SELECT k, n, s FROM counts WHERE k = 'new'") == [("new", 4, 6)]
 
 
