@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -20,16 +21,16 @@ class Held:
     def __init__(self) -> None:
         self._jobs: list[Callable[[], None]] = []
 
-    def start(self, job: Callable[[], None]) -> None:
+    def submit(self, job: Callable[..., None], *arguments: object) -> None:
         """Keep a job."""
-        self._jobs.append(job)
+        self._jobs.append(partial(job, *arguments))
 
     def work(self) -> None:
         """Do what there is to do."""
         while self._jobs:
             self._jobs.pop()()
 
-    def close(self) -> None:
+    def shutdown(self) -> None:
         """Nothing is left to do."""
         assert not self._jobs
 
@@ -57,4 +58,4 @@ def write_as_late_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(millstream.store.sqlite.commit, "WORTH_ROWS", 0)
     monkeypatch.setattr(millstream.store.sqlite.commit, "Flight", flight)
-    monkeypatch.setattr(millstream.store.sqlite.store, "Background", lambda: held)
+    monkeypatch.setattr(millstream.store.sqlite.store, "ThreadPoolExecutor", lambda *_, **__: held)

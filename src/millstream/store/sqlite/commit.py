@@ -157,7 +157,8 @@ class SqliteCommit(Reader):
     def commit_later(self, done: Done) -> None:
         """As `commit`, on another thread where it pays."""
         image = self._current()
-        if self._pending.rows < WORTH_ROWS or self._host.writes_here:
+        # What has begun to be written the next commit could not read before it is durable.
+        if self._pending.rows < WORTH_ROWS or self._has_begun or self._host.writes_here:
             self.commit()
             done(None)
             return

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from millstream.store.sqlite.frames import Frames
@@ -29,22 +27,3 @@ class Flight:
 
     def __post_init__(self) -> None:
         self.frames = self.image.frames
-
-
-class Background:
-    """The thread that writes, made when it is first needed."""
-
-    def __init__(self) -> None:
-        self._pool: ThreadPoolExecutor | None = None
-
-    def start(self, job: Callable[[], None]) -> None:
-        """Do a job after those before it."""
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix="millstream-commit")
-        self._pool.submit(job)
-
-    def close(self) -> None:
-        """Wait for what is under way, and end the thread. Idempotent."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
-            self._pool = None

@@ -7,8 +7,8 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from functools import partial
 
 from millstream.errors import StoreError
 from millstream.store.interfaces import Commit, Done, Later, View
@@ -16,7 +16,7 @@ from millstream.store.sqlite.cache import TailCache
 from millstream.store.sqlite.commit import SqliteCommit
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.database import Database
-from millstream.store.sqlite.flight import Background, Flight
+from millstream.store.sqlite.flight import Flight
 from millstream.store.sqlite.gate import Gate
 from millstream.store.sqlite.image import Image, commit_number, load_image
 from millstream.store.sqlite.integrity import check_tables
@@ -49,7 +49,7 @@ class SqliteStore:
         self._commit: SqliteCommit | None = None
         self._committer = 0
         self._flight: Flight | None = None
-        self._background = Background()
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="millstream-commit")
         self.writes_here = self._gate is not None
         self._upcoming: Image | None = None
         self._is_stale = False
@@ -120,7 +120,7 @@ class SqliteStore:
         try:
             self.settle()
             self._closed = True
-            self._background.close()
+            self._background.shutdown()
             self._database.close()
             self._cache.clear()
         finally:
@@ -173,22 +173,35 @@ class SqliteStore:
     def launch(self, flight: Flight, write: Callable[[], None], done: Done) -> None:
         """Let another thread write; the next commit may begin."""
         self._flight = flight
-        self._background.start(partial(self._fly, flight, write, done))
-        self._commit = None
-        self._turn.release()
+        try:
+            self._background.submit(self._fly, flight, write, done)
+        except BaseException as error:
+            # There is no thread. Should there be one later, it finds that all is over.
+            flight.error = error
+            self._end(flight)
+            raise
+        finally:
+            self._commit = None
+            self._turn.release()
 
     def _fly(self, flight: Flight, write: Callable[[], None], done: Done) -> None:
+        if flight.over.is_set():
+            return
         try:
-            write()
-            self._land(flight.image)
-        except BaseException as error:
-            flight.error = error
-            self._land(None)
-        try:
-            done(flight.error)
+            try:
+                write()
+                self._land(flight.image)
+            except BaseException as error:
+                flight.error = error
+                self._land(None)
+            finally:
+                done(flight.error)
         finally:
-            self._flight = None
-            flight.over.set()
+            self._end(flight)
+
+    def _end(self, flight: Flight) -> None:
+        self._flight = None
+        flight.over.set()
 
     def _land(self, image: Image | None) -> None:
         """What was written is durable, or to be undone (None)."""

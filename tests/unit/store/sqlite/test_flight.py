@@ -103,6 +103,40 @@ def test_the_next_one_reads_what_is_not_written_yet(store: SqliteStore) -> None:
     assert seen(store) == (3, {1: 2})
 
 
+def test_what_has_begun_to_be_written_is_written_at_once(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next commit could not read it: it is no longer in memory, and not in the file yet."""
+    monkeypatch.setattr(millstream.store.sqlite.commit, "SPILL_BYTES", 1)
+    done = Outcome()
+    with store.begin(ahead=True) as commit:
+        commit.append(1, lines(["a text"] * 5_000))
+        commit.append(1, lines(["another"] * 5_000))
+        commit.commit_later(done)
+    assert done.told == [None]
+    with store.begin(ahead=True) as commit:
+        assert sum(len(run) for _, run in commit.read(1, 0)) == 10_001
+
+
+def test_where_no_thread_can_be_started_nothing_is_written(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = Outcome()
+    with monkeypatch.context() as patch:
+
+        def refuse(*arguments: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+        patch.setattr(store._background, "submit", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            append(store, "lost", done)
+    assert seen(store) == (1, {})
+    append(store, "1", done)
+    store.settle()
+    assert done.told == [None]
+    assert seen(store) == (2, {1: 2})
+
+
 def test_others_wait_for_it(store: SqliteStore) -> None:
     done = Outcome()
     Slow.hold()
