@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from millstream.columns.hash_table import SMALLEST, HashTable, code_of_one, key_code, mix64
+from millstream.columns.hash_table import SMALLEST, HashTable, code_of_one, key_code
 from millstream.columns.sorting import neighbour_sort
 
 _MOVED, _FEWEST_MOVED = 8, 1024
@@ -266,6 +266,3 @@ def _heads(ordered: np.ndarray) -> np.ndarray:
     heads = np.ones(len(ordered), bool)
     np.not_equal(ordered[1:], ordered[:-1], out=heads[1:])
     return heads
-
-
-__all__ = ["HashIndex", "first_occurrences", "mix64"]

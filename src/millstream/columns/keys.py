@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from millstream import types as t
 from millstream.columns import arrow
-from millstream.columns.hash_index import HashIndex, first_occurrences, mix64
+from millstream.columns.hash_index import HashIndex, first_occurrences
+from millstream.columns.hash_table import mix64, mix64_of_one
 from millstream.columns.row_store import RowStore
 
 _INTEGERS = (t.INTEGER, t.BIGINT, t.DATE, t.TIME, t.TIMESTAMP)
@@ -278,8 +279,8 @@ def _hash_few(arrays: Sequence[pa.Array], types: Sequence[t.SqlType]) -> Hash | 
     for row in zip(*columns, strict=True):
         one, two = _SEED_1_INT, _SEED_2_INT
         for code_1, code_2 in row:
-            one = _mix((one * _STEP_INT + code_1) & _ALL_BITS)
-            two = _mix((two * _STEP_INT + code_2) & _ALL_BITS)
+            one = mix64_of_one((one * _STEP_INT + code_1) & _ALL_BITS)
+            two = mix64_of_one((two * _STEP_INT + code_2) & _ALL_BITS)
         first.append(one)
         second.append(two)
     return np.array(first, np.uint64), np.array(second, np.uint64)
@@ -288,19 +289,9 @@ def _hash_few(arrays: Sequence[pa.Array], types: Sequence[t.SqlType]) -> Hash | 
 _ALL_BITS = (1 << 64) - 1
 _SEED_1_INT, _SEED_2_INT, _STEP_INT = int(_SEED_1), int(_SEED_2), int(_STEP)
 _NULL_INTS = int(_NULL_1), int(_NULL_2)
-_MIX_1, _MIX_2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-
-
-def _mix(x: int) -> int:
-    """`mix64` of one number."""
-    x = (x ^ (x >> 30)) * _MIX_1 & _ALL_BITS
-    x = (x ^ (x >> 27)) * _MIX_2 & _ALL_BITS
-    return x ^ (x >> 31)
-
-
 _WORDS_OF_LONG = _LONG_TEXT // 8
 _PLACES = [
-    (_mix(i * int(_STEP) & _ALL_BITS), _mix(i * int(_FACTOR) & _ALL_BITS))
+    (mix64_of_one(i * int(_STEP) & _ALL_BITS), mix64_of_one(i * int(_FACTOR) & _ALL_BITS))
     for i in range(_WORDS_OF_LONG)
 ]
 
@@ -309,7 +300,7 @@ def _hash_integer(value: int | None) -> tuple[int, int]:
     if value is None:
         return _NULL_INTS
     code = value & _ALL_BITS
-    return _mix(code + _SEED_1_INT & _ALL_BITS), _mix(code ^ _SEED_2_INT)
+    return mix64_of_one(code + _SEED_1_INT & _ALL_BITS), mix64_of_one(code ^ _SEED_2_INT)
 
 
 def _hash_text(value: bytes | None) -> tuple[int, int]:
@@ -318,9 +309,10 @@ def _hash_text(value: bytes | None) -> tuple[int, int]:
     one = two = len(value)
     for start, (place_1, place_2) in zip(range(0, len(value), 8), _PLACES, strict=False):
         word = int.from_bytes(value[start : start + 8], "little")
-        one += _mix((word + _SEED_1_INT & _ALL_BITS) ^ place_1)
-        two += _mix((word ^ _SEED_2_INT) + place_2 & _ALL_BITS)
-    return _mix(one + _SEED_1_INT & _ALL_BITS), _mix((two & _ALL_BITS) ^ _SEED_2_INT)
+        one += mix64_of_one((word + _SEED_1_INT & _ALL_BITS) ^ place_1)
+        two += mix64_of_one((word ^ _SEED_2_INT) + place_2 & _ALL_BITS)
+    first = mix64_of_one(one + _SEED_1_INT & _ALL_BITS)
+    return first, mix64_of_one((two & _ALL_BITS) ^ _SEED_2_INT)
 
 
 def _hash_column(array: pa.Array, sql_type: t.SqlType, distinct: bool) -> Hash:

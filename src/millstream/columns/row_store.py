@@ -138,6 +138,3 @@ class RowStore:
         self._oldest = end
         for column in self._columns:
             column.forget_before(end)
-
-
-__all__ = ["Chunks", "RowStore"]

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from millstream.columns.batch import Batch, is_null, mask_or_none
-from millstream.columns.hash_index import first_occurrences, mix64
+from millstream.columns.hash_index import first_occurrences
+from millstream.columns.hash_table import mix64
 from millstream.columns.keys import Hash, hash_rows
 from millstream.columns.sorting import stable_sort
 

@@ -165,8 +165,7 @@ def source_batches(
     starts: Bounds = UNBOUNDED,
 ) -> Iterator[Batch]:
     """As `source_batch`; those of a stream part by part, since together they may be more than an
-    array holds. Of keys of a windowed table at least the windows are given that start between
-    bounds."""
+    array holds. Of a windowed table at least the windows are given that start between bounds."""
     source = read.source
     query = database.table_of(source, view) if source.is_table else None
     if query is not None:

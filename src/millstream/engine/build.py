@@ -177,7 +177,7 @@ class AggregateStage:
 
     def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
         if keys is None:
-            return self._with_bounds(self.aggregation.rows())
+            return self._with_bounds(self.aggregation.rows(*context.window_starts))
         return self._with_bounds(self.aggregation.lookup(keys, *context.window_starts))
 
     def _with_bounds(self, batch: Batch) -> Batch:

@@ -157,8 +157,8 @@ class Query:
         keys: list[pa.Array] | None = None,
         window_starts: tuple[int | None, int | None] = (None, None),
     ) -> Batch:
-        """The rows of the table that the query keeps, all or those of some keys; of the latter at
-        least those of windows that start between the bounds.
+        """The rows of the table that the query keeps, all or those of some keys; at least those of
+        windows that start between the bounds.
 
         LookupError where it keeps none.
         """

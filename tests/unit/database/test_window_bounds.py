@@ -40,8 +40,9 @@ def test_bounds(where: str, bounds: Bounds) -> None:
     assert window_starts(_conjuncts(statement.query.where)) == bounds
 
 
+@pytest.mark.parametrize("key", ["k = 'a' AND ", ""])
 def test_a_look_up_reads_only_the_segments_between_its_bounds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     monkeypatch.setattr(windowed, "COLD_BYTES", 0)
     filled: list[Segment] = []
@@ -62,7 +63,7 @@ def test_a_look_up_reads_only_the_segments_between_its_bounds(
             db.run(until_idle=True)
         monkeypatch.setattr(Segment, "fill", spy)
         rows = db.sql(
-            "SELECT WINDOWSTART AS ws, n FROM t WHERE k = 'a' AND WINDOWSTART >= 50000"
+            f"SELECT WINDOWSTART AS ws, n FROM t WHERE {key}WINDOWSTART >= 50000"
             " AND WINDOWSTART < 70000;"
         ).rows()
         assert rows == [(50_000, 1), (60_000, 1)]

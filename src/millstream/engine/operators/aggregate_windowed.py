@@ -116,7 +116,6 @@ class WindowedAggregation:
         self.observed = StreamTimes()
         self.closing = WindowClosing(name, window)
         self._store = store
-        self._forgotten = 0
 
     # --- steps --------------------------------------------------------------------------------
 
@@ -411,10 +410,8 @@ class WindowedAggregation:
     def _expire(self) -> None:
         """Forget segments that no partition can see any more."""
         oldest = (self.observed.oldest() - self.window.kept_ms) // self.window.advance_ms
-        limit = oldest // self.state.span
-        if oldest > 0 and limit != self._forgotten:
+        if oldest > 0:
             self.state.drop_before(oldest)
-            self._forgotten = limit
 
     # --- final results ------------------------------------------------------------------------
 
@@ -458,14 +455,8 @@ class WindowedAggregation:
     def rows(self, start: int | None = None, end: int | None = None) -> Batch:
         """All visible rows of the table, or those of windows that start in [start, end]."""
         first, last = self._numbers(start, end)
-        span = self.state.span
-        segments = [
-            n
-            for n in self.state.numbers()
-            if (first is None or n >= first // span) and (last is None or n <= last // span)
-        ]
-        looked_at = self.state.each(segments, keep=False)
-        ids, starts, found = self._visible(*self._gathered(looked_at, first, last))
+        segments = self.state.scan(first, last)
+        ids, starts, found = self._visible(*self._gathered(segments, first, last))
         return self._table(ids, starts, found, np.lexsort((starts, ids)))
 
     def lookup(self, keys: list[pa.Array], start: int | None, end: int | None) -> Batch:
@@ -495,7 +486,7 @@ class WindowedAggregation:
     def _live(self, span: tuple[int, int], partition: int) -> tuple[np.ndarray, np.ndarray, Rows]:
         """A partition's rows of the windows that start in `span`."""
         first, last = self._numbers(*span)
-        segments = self.state.scan(first, last)
+        segments = self.state.scan(first, last, keep=True)
         return _joined(*self._gathered(segments, first, last, partition), self.calls)
 
     def _gathered(
@@ -573,8 +564,8 @@ def _results(group: Updated) -> Results:
 
 
 def _is_every_row(rows: np.ndarray, count: int) -> bool:
-    """Whether some rows are all of a few, in their order."""
-    return len(rows) == count <= _VERY_FEW_ROWS and rows.tolist() == list(range(count))
+    """Whether some of so many rows are all of them, in their order."""
+    return len(rows) == count and sg.ascends(rows)
 
 
 def _rank(place: np.ndarray, count: int) -> np.ndarray:

@@ -62,7 +62,7 @@ class StepContext:
     notes: list[Note] = field(default_factory=list)
     rows_forced: int = 0
     window_starts: tuple[int | None, int | None] = (None, None)
-    """Where rows are looked up by key: the first and the last start of a window that is wanted."""
+    """Where rows are looked up: the first and the last start of a window that is wanted."""
 
     def quiet(self) -> StepContext:
         """The same, whose notes nobody reads."""

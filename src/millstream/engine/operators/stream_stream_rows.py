@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from millstream import types as t
 from millstream.columns import arrow
-from millstream.columns.row_store import Chunks
+from millstream.columns.chunks import Chunks
 from millstream.engine.state.pages import PAGE_BITS, Pages, columns_of, part_of, rows_of
 from millstream.store.interfaces import Commit, StoreId, View
 

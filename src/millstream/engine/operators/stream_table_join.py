@@ -117,6 +117,4 @@ class StreamTableJoinOperator(Stateless):
         gone = np.concatenate(
             [is_null(changes.value_null, length), is_null(changes.old_null, length), absent]
         )[pick]
-        if gone.any():
-            columns = [c.take(pa.array(np.arange(count), mask=gone)) for c in columns]
-        return columns, gone
+        return arrow.masked(columns, gone), gone

@@ -119,8 +119,9 @@ class TableAggregateOperator:
         if meta:
             self.calls.restore_sequences(meta["sequences"])
 
-    def rows(self) -> Batch:
-        """All rows of the table, in order of their keys' first occurrence."""
+    def rows(self, start_ms: int | None = None, end_ms: int | None = None) -> Batch:
+        """All rows of the table, in order of their keys' first occurrence; they have no windows,
+        and so no bounds of these."""
         return self._table(self.state.live())
 
     def lookup(

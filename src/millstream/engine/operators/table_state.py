@@ -95,12 +95,7 @@ class TableState:
         index = np.maximum(slots, 0)
         if len(self._keys) == 0:
             return [arrow.nulls(c.type, len(slots)) for c in self.schema.key]
-        missing = slots < 0
-        arrays = self._keys.arrays(index)
-        if not missing.any():
-            return arrays
-        mask = pa.array(np.arange(len(slots)), mask=missing)
-        return [a.take(mask) for a in arrays]
+        return arrow.masked(self._keys.arrays(index), slots < 0)
 
     def get(self, slots: np.ndarray) -> tuple[list[pa.Array], np.ndarray]:
         """The value columns at slots, and a mask of those that hold no row now."""

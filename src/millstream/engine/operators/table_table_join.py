@@ -75,8 +75,7 @@ class TableTableJoinOperator(Stateless):
         absent = ~self._joined(~no_left, ~no_right)
         columns: list[pa.Array] = []
         for values, missing in ((left, no_left | absent), (right, no_right | absent)):
-            index = pa.array(np.arange(len(absent)), mask=missing)
-            columns += [c.take(index) for c in (*keys, *values)]
+            columns += arrow.masked([*keys, *values], missing)
         return columns, absent
 
     def rows(self, keys: list[pa.Array]) -> Batch:

@@ -111,11 +111,6 @@ class SlotTable:
         self._dirty.clear()
         return slots
 
-    @property
-    def is_clean(self) -> bool:
-        """Whether no slot was written since the last call of `changed`."""
-        return not self._dirty
-
     def stored(self, slots: np.ndarray) -> list[pa.Array]:
         """The rows at the slots as Arrow columns."""
         rows = self.gather(slots)

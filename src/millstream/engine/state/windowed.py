@@ -148,25 +148,27 @@ class WindowedState:
                 self._rings[number], self._segments[number] = ring, segment
                 self._room = 0
                 del self._away[number]
-                self._held.note(number, segment.keys())
+                self._held.unknown.discard(number)
 
     # --- looking ------------------------------------------------------------------------------
 
-    def numbers(self) -> list[int]:
-        """The segments that there are, ascending."""
-        return sorted({*self._segments, *self._packed, *self._away})
-
-    def scan(self, first: int | None = None, last: int | None = None) -> Iterator[Segment]:
-        """The segments of the positions from `first` to `last`, oldest first; to be used in turn.
-
-        A bounded scan is part of a step: what it brings into memory stays for the next one.
-        """
+    def numbers(self, first: int | None = None, last: int | None = None) -> list[int]:
+        """The segments that there are of the positions from `first` to `last`, ascending."""
+        found = sorted({*self._segments, *self._packed, *self._away})
         low = None if first is None else first // self.span
         high = None if last is None else last // self.span
-        numbers = [
-            n for n in self.numbers() if (low is None or n >= low) and (high is None or n <= high)
-        ]
-        return self.each(numbers, keep=first is not None or last is not None)
+        if low is None and high is None:
+            return found
+        return [n for n in found if (low is None or n >= low) and (high is None or n <= high)]
+
+    def scan(
+        self, first: int | None = None, last: int | None = None, *, keep: bool = False
+    ) -> Iterator[Segment]:
+        """The segments of the positions from `first` to `last`, oldest first; to be used in turn.
+
+        `keep`: what it brings into memory stays, for the next step.
+        """
+        return self.each(self.numbers(first, last), keep)
 
     def each(self, numbers: Sequence[int], keep: bool) -> Iterator[Segment]:
         """The segments of some numbers; `keep`: they are brought into memory for it."""
@@ -211,12 +213,10 @@ class WindowedState:
         """Where the given keys have rows at positions from `first` to `last`: slots by segment."""
         found = []
         with self.look(ids) as segment_of:
-            for number in self.numbers():
-                low, high = number * self.span, (number + 1) * self.span - 1
-                if (first is None or high >= first) and (last is None or low <= last):
-                    segment = segment_of(number)
-                    assert segment is not None
-                    found.append((segment, segment.slots_of_keys(ids, first, last)))
+            for number in self.numbers(first, last):
+                segment = segment_of(number)
+                assert segment is not None
+                found.append((segment, segment.slots_of_keys(ids, first, last)))
         return found
 
     def largest(self, number: int, extra: int) -> int:
@@ -356,7 +356,7 @@ class WindowedState:
             if parts is not None:
                 segment.fill(list(map(_thawed, parts)))
                 self._room = 0
-                self._held.note(number, segment.keys())
+                self._held.unknown.discard(number)
             elif self._oldest is not None:
                 self._oldest = min(self._oldest, number)
         segment.touched = self._clock

@@ -30,7 +30,6 @@ from millstream.store.sqlite.rows import PART_COLUMNS, RUN_COLUMNS, read_part, r
 
 _BUSY_S = 10.0
 _MOST_FAULTS = 100
-_MOST_REASONS = 3
 
 
 @dataclass(slots=True)
