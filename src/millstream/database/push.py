@@ -15,7 +15,6 @@ from millstream.columns.batch import Batch
 from millstream.columns.segments import coalesce, without_nothing
 from millstream.database.pull import joined_runs
 from millstream.engine.query import Query
-from millstream.engine.slicing import head
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
 from millstream.errors import SemanticError, StoreError
 from millstream.plan.analyse import Analyser, Purpose
@@ -24,6 +23,7 @@ from millstream.sql import ast
 from millstream.sql.script import parse_statement
 from millstream.store.interfaces import Records, View
 from millstream.store.portion import portions
+from millstream.store.records import slice_records
 
 if TYPE_CHECKING:
     from millstream.database.database import Database
@@ -207,4 +207,6 @@ def _joined(runs: list[tuple[int, Records]]) -> Iterable[Records]:
 def _up_to(limit: int, runs: list[tuple[int, Records]]) -> list[tuple[int, Records]]:
     """The records whose seq is at most `limit`."""
     counted = [(o, r, int(np.searchsorted(r.seq, limit, side="right"))) for o, r in runs]
-    return [(ordinal, head(records, count)) for ordinal, records, count in counted if count]
+    return [
+        (ordinal, slice_records(records, 0, count)) for ordinal, records, count in counted if count
+    ]

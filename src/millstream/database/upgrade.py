@@ -16,10 +16,10 @@ from millstream.database.pull import joined_runs, source_batch
 from millstream.engine.operators.base import StepContext
 from millstream.engine.operators.table_state import TableState
 from millstream.engine.query import Query
-from millstream.engine.slicing import head
 from millstream.engine.source_rows import SourceReader
 from millstream.plan import nodes
 from millstream.store.interfaces import Commit, View
+from millstream.store.records import slice_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ def _up_to(view: View, topic_id: int, end: int) -> Iterator[tuple[int, Records]]
     for ordinal, records in view.read(topic_id, 0, end):
         if ordinal >= end:
             return
-        yield ordinal, head(records, end - ordinal)
+        yield ordinal, slice_records(records, 0, end - ordinal)
 
 
 def retire_rows(database: Database, source: Source, new: Query, commit: Commit) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from millstream.engine.slicing import merge_pieces
+from millstream.engine.merging import merge_pieces
 from millstream.store.interfaces import Commit, Records
 
 _NOTHING = (-1, -1)

@@ -18,12 +18,12 @@ from millstream.engine.profile import EngineMeters
 from millstream.engine.query import Query, Reading
 from millstream.engine.read_ahead import Ahead, ReadAhead, Wanted
 from millstream.engine.run_cache import RunCache
-from millstream.engine.slicing import head
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
 from millstream.engine.topology import Topology
 from millstream.errors import DamagedError, StoreError
 from millstream.store.interfaces import Commit, Records, View
-from millstream.store.portion import MOST_BYTES, byte_size, portion
+from millstream.store.portion import portions
+from millstream.store.records import slice_records
 
 FRONTIER = "frontier"
 """The kind of catalogue entry that holds a query's frontier."""
@@ -170,29 +170,15 @@ class Round:
         end = self.commit.end(topic_id)
         if start >= end:
             return self._horizon
-        room = MOST_BYTES
-        last: int | None = None
+        last, reached = self._horizon, start
         try:
-            for ordinal, records in self.runs.runs(self.commit, topic_id, start):
-                count = portion(records, rows, room)
-                if count == 0 and last is not None:
-                    return last
-                # The first record goes alone, however large it is.
-                last = int(records.seq[max(count, 1) - 1])
-                if count < len(records):
-                    return last
-                if ordinal + count >= end:
-                    break
-                rows -= count
-                if rows == 0:
-                    return last  # The next run, for another commit, is opened by who reads ahead.
-                room -= byte_size(records)
+            for ordinal, some in portions(self.runs.runs(self.commit, topic_id, start), rows):
+                last, reached = int(some.seq[-1]), ordinal + len(some)
         except DamagedError as error:
             # What lies before it is read first.
-            if last is not None:
-                return last
-            self._blame_reader(topic_id, start, error)
-        return self._horizon
+            if reached == start:
+                self._blame_reader(topic_id, start, error)
+        return last if reached < end else self._horizon
 
     def _blame_reader(self, topic_id: int, start: int, error: DamagedError) -> NoReturn:
         """Raise that records cannot be read as the failure of a query that would read them next;
@@ -281,7 +267,7 @@ class Round:
                     continue
                 count = int(np.searchsorted(records.seq, bound, side="right"))
                 if count:
-                    taken.append((ordinal, head(records, count)))
+                    taken.append((ordinal, slice_records(records, 0, count)))
                 break
         except DamagedError as error:
             if not taken:

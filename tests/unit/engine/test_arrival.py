@@ -10,7 +10,7 @@ import pytest
 
 from millstream import types as t
 from millstream.engine.arrival import Arrivals
-from millstream.engine.slicing import merge_pieces
+from millstream.engine.merging import merge_pieces
 from millstream.serde.base import Layout, TypedPart
 from millstream.store.interfaces import Commit, Records, Store
 from millstream.store.open import open_store

@@ -1,48 +1,16 @@
-"""Cutting and merging runs of records."""
+"""Merging what several queries wrote into one topic."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
-from millstream.serde.base import Part, RawPart, TypedPart
+from millstream.serde.base import Part, TypedPart
 from millstream.store.interfaces import Records
-
-
-def head(records: Records, count: int) -> Records:
-    """The first records of a run."""
-    return records if count >= len(records) else between(records, 0, count)
-
-
-def between(records: Records, start: int, stop: int) -> Records:
-    """Records `start` up to `stop` of a run, without a copy."""
-
-    def cut(array: np.ndarray | None) -> np.ndarray | None:
-        return None if array is None else array[start:stop]
-
-    return Records(
-        partition=records.partition[start:stop],
-        offset=records.offset[start:stop],
-        seq=records.seq[start:stop],
-        writer=records.writer[start:stop],
-        rowtime=records.rowtime[start:stop],
-        key=_cut_part(records.key, start, stop),
-        value=_cut_part(records.value, start, stop),
-        window_start=cut(records.window_start),
-        window_end=cut(records.window_end),
-        headers=None if records.headers is None else records.headers.slice(start, stop - start),
-    )
-
-
-def _cut_part(part: Part, start: int, stop: int) -> Part:
-    if isinstance(part, RawPart):
-        return RawPart(part.data.slice(start, stop - start))
-    null = None if part.null is None else part.null[start:stop]
-    return replace(part, arrays=[a.slice(start, stop - start) for a in part.arrays], null=null)
+from millstream.store.records import slice_records
 
 
 def merge_pieces(pieces: Sequence[Records]) -> list[Records]:
@@ -73,7 +41,7 @@ def merge_pieces(pieces: Sequence[Records]) -> list[Records]:
         kind = int(kind_at[start])
         first = taken[kind]
         taken[kind] += stop - start
-        runs.append(between(merged[kind], first, taken[kind]))
+        runs.append(slice_records(merged[kind], first, taken[kind]))
     return runs
 
 

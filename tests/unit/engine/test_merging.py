@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 
 from millstream import types as t
-from millstream.engine.slicing import between, head, merge_pieces
+from millstream.engine.merging import merge_pieces
 from millstream.engine.source_rows import encode_part
 from millstream.serde.base import Layout, TypedPart
 from millstream.store.interfaces import Records
+from millstream.store.records import slice_records
 from tests.unit.store.builders import raw, records, typed
 
 KEY = Layout("KAFKA", (t.Column("K", t.STRING, t.Role.KEY),), wrap=False)
@@ -51,16 +52,16 @@ def test_a_part_of_a_run_holds_its_rows() -> None:
         windows=[(0, 1), (2, 3), (4, 5)],
         headers=[[("h", b"1")], None, []],
     )
-    assert shown(between(whole, 1, 3)) == shown(whole)[1:]
-    part = between(whole, 1, 2)
+    assert shown(slice_records(whole, 1, 3)) == shown(whole)[1:]
+    part = slice_records(whole, 1, 2)
     assert part.window_start is not None and part.window_start.tolist() == [2]
     assert part.window_end is not None and part.window_end.tolist() == [3]
     assert part.headers is not None and part.headers.to_pylist() == [None]
-    assert head(whole, 3) is whole
-    assert head(whole, 9) is whole
-    assert shown(head(whole, 2)) == shown(whole)[:2]
+    assert slice_records(whole, 0, 3) is whole
+    assert slice_records(whole, 0, 9) is whole
+    assert shown(slice_records(whole, 0, 2)) == shown(whole)[:2]
     bytes_ = records(raw([b"x", None, b"z"]), raw([b"1", b"2", None]))
-    assert shown(between(bytes_, 1, 3)) == [(1, 0, None, b"2"), (2, 0, b"z", None)]
+    assert shown(slice_records(bytes_, 1, 3)) == [(1, 0, None, b"2"), (2, 0, b"z", None)]
 
 
 def test_pieces_come_in_the_order_of_seq_and_writer() -> None:
