@@ -15,7 +15,8 @@
 | MAP | dict without null keys |
 | STRUCT | dict; a field is found by its name, or by its name in upper case |
 
-None is null. What does not fit is refused; nothing is cut, rounded or left out.
+None is null. What does not fit is refused; nothing is cut, rounded or left out, but for what is
+below a millisecond in a time or datetime.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from millstream.store.interfaces import Records
 from millstream.store.records import size_of
-from millstream.store.sqlite.frames import MOST_ROWS, Touched
+from millstream.store.sqlite.frames import MOST_BYTES, MOST_ROWS, Touched
 
 FEW_ROWS = 256
 """More records or rows than this have their bytes counted."""
@@ -114,4 +114,10 @@ class Pending:
     @property
     def is_small(self) -> bool:
         """Whether it may be written as one frame."""
-        return self.rows <= MOST_ROWS and self.only_deltas and not self.is_structural
+        return (
+            self.rows <= MOST_ROWS
+            # More is hardly compressed to what a frame may have, and not worth a try.
+            and self.bytes <= 16 * MOST_BYTES
+            and self.only_deltas
+            and not self.is_structural
+        )
