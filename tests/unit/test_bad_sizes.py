@@ -36,7 +36,7 @@ def record(number: int, size: int) -> bytes:
 
 def most_bytes(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     """Let only so many bytes be taken at once."""
-    for place in ("engine.scheduler", "database.pull", "store.portion"):
+    for place in ("database.pull", "store.portion"):
         monkeypatch.setattr(f"millstream.{place}.MOST_BYTES", room)
 
 
