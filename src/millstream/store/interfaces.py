@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from millstream.serde.base import Part
+from millstream.store.state_rows import StateRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +202,11 @@ class Commit(View, Protocol):
         """Forget all positions of an owner."""
         ...
 
-    def put_delta(self, store: StoreId, page: int, rows: pa.RecordBatch) -> None:
+    def put_delta(self, store: StoreId, page: int, rows: pa.RecordBatch | StateRows) -> None:
         """Add rows to a page of a state store."""
         ...
 
-    def put_page(self, store: StoreId, page: int, rows: pa.RecordBatch) -> None:
+    def put_page(self, store: StoreId, page: int, rows: pa.RecordBatch | StateRows) -> None:
         """Write a page whole; all its earlier parts are dropped."""
         ...
 

@@ -14,6 +14,7 @@ from millstream import types as t
 from millstream.columns import arrow
 from millstream.columns.batch import Batch
 from millstream.store.interfaces import Later, StatePart, StoreId, View
+from millstream.store.state_rows import StateRows
 
 
 class FakeStore:
@@ -29,11 +30,12 @@ class FakeStore:
         self.meta: dict[StoreId, str] = {}
         self.rows_written = 0
 
-    def put_delta(self, store: StoreId, page: int, rows: pa.RecordBatch) -> None:
+    def put_delta(self, store: StoreId, page: int, rows: pa.RecordBatch | StateRows) -> None:
         self.rows_written += rows.num_rows
-        self.parts.setdefault(store, []).append(StatePart(page, _copied(rows)))
+        batch = StateRows.of(rows).batch()
+        self.parts.setdefault(store, []).append(StatePart(page, _copied(batch)))
 
-    def put_page(self, store: StoreId, page: int, rows: pa.RecordBatch) -> None:
+    def put_page(self, store: StoreId, page: int, rows: pa.RecordBatch | StateRows) -> None:
         self.drop_page(store, page)
         self.put_delta(store, page, rows)
 

@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from millstream.columns import segments as sg
 from millstream.engine.state.keys import StoredKeys
-from millstream.engine.state.pages import columns_of, rows_of
+from millstream.engine.state.pages import RowShape, columns_of
 from millstream.engine.state.ring import Ring
 from millstream.engine.state.slots import Rows, SlotTable
 from millstream.functions.aggregates.kernels import ColumnKernel
 from millstream.store.interfaces import Commit, StoreId, View
+from millstream.store.state_rows import StateRows
 from millstream.types import SqlType
 
 
@@ -31,6 +32,7 @@ class KeyedState:
         self._table = SlotTable(kernels, extra)
         self._store = store
         self._ring = Ring(store)
+        self._shape = RowShape()
 
     def gather(self, slots: np.ndarray) -> Rows:
         """The rows of some keys."""
@@ -79,5 +81,5 @@ class KeyedState:
         self._table.extend(max(len(self.keys.index), int(slots.max()) + 1))
         self._table.restore(slots, [c.take(picked) for c in columns[1:]])
 
-    def _rows(self, slots: np.ndarray) -> pa.RecordBatch:
-        return rows_of([pa.array(slots), *self._table.stored(slots)])
+    def _rows(self, slots: np.ndarray) -> StateRows:
+        return self._shape.rows([slots, *self._table.stored(slots)])

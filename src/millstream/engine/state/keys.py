@@ -10,9 +10,10 @@ import pyarrow as pa
 from millstream.columns import arrow
 from millstream.columns import segments as sg
 from millstream.columns.keys import KeyIndex
-from millstream.engine.state.pages import columns_of, part_of, rows_of
+from millstream.engine.state.pages import RowShape, columns_of, part_of
 from millstream.engine.state.ring import Ring
 from millstream.store.interfaces import Commit, StoreId, View
+from millstream.store.state_rows import StateRows
 from millstream.types import SqlType
 
 _FEWEST_SWEPT = 65_536
@@ -25,6 +26,7 @@ class StoredKeys:
         self.index = KeyIndex(types)
         self._store = part_of(store, "keys")
         self._ring = Ring(self._store)
+        self._shape = RowShape()
         self._partitions = np.empty(0, np.int32)
         self._changed: list[np.ndarray] = []
         self._swept = 0
@@ -95,7 +97,6 @@ class StoredKeys:
             grown[: len(self._partitions)] = self._partitions
             self._partitions = grown
 
-    def _rows(self, ids: np.ndarray) -> pa.RecordBatch:
+    def _rows(self, ids: np.ndarray) -> StateRows:
         live, partition = self.index.holds(ids), self._partitions[ids]
-        arrays = [pa.array(ids), pa.array(live), pa.array(partition)]
-        return rows_of([*arrays, *self.index.arrays(ids)])
+        return self._shape.rows([ids, live, partition, *self.index.arrays(ids)])

@@ -11,9 +11,11 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from millstream.store.interfaces import Commit, StoreId, View
+from millstream.store.state_rows import Column, StateRows, schema_of
 
 PAGE_BITS = 16
 PAGE_SLOTS = 1 << PAGE_BITS
@@ -86,16 +88,19 @@ class Pages:
 
 
 class RowShape:
-    """Makes record batches of columns that always have the same types."""
+    """Makes rows of columns that always have the same types."""
 
     def __init__(self) -> None:
-        self._schema: pa.Schema | None = None
+        self._kinds: list[np.dtype | pa.DataType] = []
+        self._schema = pa.schema([])
 
-    def rows(self, arrays: list[pa.Array]) -> pa.RecordBatch:
-        """Columns without names of their own, as a record batch; the schema is made once."""
-        if self._schema is None:
-            self._schema = rows_of(arrays).schema
-        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+    def rows(self, columns: list[Column]) -> StateRows:
+        """Columns without names of their own, as rows; the schema is made once."""
+        kinds = [c.dtype if isinstance(c, np.ndarray) else c.type for c in columns]
+        if kinds != self._kinds:
+            assert not self._kinds, "the columns have the types that they had before"
+            self._kinds, self._schema = kinds, schema_of(columns)
+        return StateRows(self._schema, columns)
 
 
 def rows_of(arrays: list[pa.Array]) -> pa.RecordBatch:

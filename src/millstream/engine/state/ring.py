@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from millstream.columns import segments as sg
 from millstream.store.interfaces import Commit, StoreId
+from millstream.store.state_rows import StateRows
 
 PAGE_BITS = 14
 PAGE_SLOTS = 1 << PAGE_BITS
@@ -33,7 +34,7 @@ _FEWEST_ROWS = 8192
 _MOST_PARTS = 256
 """After so many parts there is a turn, however few rows they have: each costs time to read."""
 
-StoredRows = Callable[[np.ndarray], pa.RecordBatch]
+StoredRows = Callable[[np.ndarray], StateRows]
 """The rows of some slots, ascending, each with its slot."""
 
 
@@ -125,7 +126,7 @@ class Ring:
             self._debt += 2 * len(slots)
             self._begin_journal()
 
-    def _put(self, commit: Commit, page: int, rows: pa.RecordBatch) -> None:
+    def _put(self, commit: Commit, page: int, rows: StateRows) -> None:
         commit.put_delta(self._store, self._base + page, rows)
         self._note(page, rows.num_rows)
 

@@ -13,6 +13,7 @@ from millstream.columns.hash_index import HashIndex
 from millstream.engine.state.pages import RowShape, columns_of
 from millstream.engine.state.slots import SlotTable
 from millstream.functions.aggregates.kernels import ColumnKernel
+from millstream.store.state_rows import StateRows
 
 IDS, POSITIONS, FIRST_EXTRA = 1, 2, 5
 """Columns of stored rows: slot, key's number, position, whether it is live, row time, extra ones,
@@ -90,10 +91,10 @@ class Segment:
         """The key's number of every row."""
         return self.ids[: len(self)]
 
-    def stored(self, slots: np.ndarray) -> pa.RecordBatch:
+    def stored(self, slots: np.ndarray) -> StateRows:
         """Rows as a part of a page; a slot's number is part of its row, and never changes."""
-        columns = [pa.array(slots), pa.array(self.ids[slots]), pa.array(self.positions[slots])]
-        return self._shape.rows([*columns, *self.table.stored(slots)])
+        columns = [slots, self.ids[slots], self.positions[slots], *self.table.stored(slots)]
+        return self._shape.rows(columns)
 
     def fill(self, parts: Sequence[pa.RecordBatch], keys: np.ndarray | None = None) -> None:
         """Take in what was stored, oldest first, into a segment that is empty: all rows with the

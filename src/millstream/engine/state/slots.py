@@ -11,6 +11,7 @@ import pyarrow as pa
 from millstream.columns import arrow
 from millstream.columns import segments as sg
 from millstream.functions.aggregates.kernels import ColumnKernel, States
+from millstream.store.state_rows import Column
 
 NEVER = -1
 """The row time of a state that saw no row."""
@@ -111,11 +112,10 @@ class SlotTable:
         self._dirty.clear()
         return slots
 
-    def stored(self, slots: np.ndarray) -> list[pa.Array]:
-        """The rows at the slots as Arrow columns."""
+    def stored(self, slots: np.ndarray) -> list[Column]:
+        """The rows at the slots as columns."""
         rows = self.gather(slots)
-        columns = [pa.array(rows.live), pa.array(rows.rowtime)]
-        columns.extend(pa.array(c) for c in rows.extra)
+        columns: list[Column] = [rows.live, rows.rowtime, *rows.extra]
         for kernel, state in zip(self.kernels, rows.states, strict=True):
             columns.extend(kernel.stored(state))
         return columns

@@ -406,7 +406,7 @@ class WindowedState:
             if self._later is None:
                 if len(segment) < FREEZE_ROWS:
                     continue
-                self._packed[number] = [freeze(segment.stored(np.arange(len(segment))))]
+                self._packed[number] = [freeze(segment.stored(np.arange(len(segment))).batch())]
             else:
                 self._leave(commit, number, segment)
             rows -= len(segment)

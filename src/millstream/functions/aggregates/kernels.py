@@ -78,12 +78,12 @@ class ColumnKernel(Protocol):
         """What a query sees of each state."""
         ...
 
-    def stored(self, state: list[np.ndarray]) -> list[pa.Array]:
-        """States as Arrow columns, one per state column."""
+    def stored(self, state: list[np.ndarray]) -> Sequence[np.ndarray | pa.Array]:
+        """States as columns, one per state column; those of NumPy are numbers."""
         ...
 
     def restored(self, columns: list[pa.Array]) -> States:
-        """The opposite of `stored`."""
+        """The opposite of `stored`, of Arrow's columns."""
         ...
 
     def unpack(self, state: list[np.ndarray], index: int) -> tuple[Any, ...]:
@@ -111,6 +111,7 @@ class NumericKernel:
         self.types = types
         self.stored_width = len(types)
         self.result_type = result
+        self._result = arrow.arrow_type(result)
         self.dtypes = tuple(_DTYPES[x] for x in types)
         self.zero = tuple(False if x == t.BOOLEAN else 0 for x in types)
 
@@ -148,11 +149,11 @@ class NumericKernel:
 
     def results(self, state: list[np.ndarray]) -> pa.Array:
         """The first state column."""
-        return pa.array(state[0], arrow.arrow_type(self.result_type))
+        return pa.array(state[0], self._result)
 
-    def stored(self, state: list[np.ndarray]) -> list[pa.Array]:
-        """Columns of numbers."""
-        return [pa.array(c, arrow.arrow_type(x)) for c, x in zip(state, self.types, strict=True)]
+    def stored(self, state: list[np.ndarray]) -> Sequence[np.ndarray | pa.Array]:
+        """Columns of numbers, as they are."""
+        return state
 
     def restored(self, columns: list[pa.Array]) -> States:
         """Columns of numbers."""
@@ -217,7 +218,7 @@ class CountKernel(NumericKernel):
     def last(self, state: list[np.ndarray], values: list[Any], segments: Any) -> States:
         """The lengths of the segments."""
         if not values or values[0].valid is None:
-            return [state[0] + segments.lengths]
+            return [sg.segment_count(state[0], segments)]
         return [sg.segment_sum(state[0], values[0].valid.astype(np.int64), segments)]
 
     def _every(self, state: States, values: list[Values], segments: Segments) -> States:
@@ -467,7 +468,7 @@ class RowKernel:
         result = self.aggregator.result
         return arrow.from_python([result(s) for s in state[0].tolist()], self.result_type)
 
-    def stored(self, state: list[np.ndarray]) -> list[pa.Array]:
+    def stored(self, state: list[np.ndarray]) -> Sequence[np.ndarray | pa.Array]:
         """One column per part of the state."""
         rows = state[0].tolist()
         return [

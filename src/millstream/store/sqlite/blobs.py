@@ -25,6 +25,7 @@ from millstream.serde.base import Part, RawPart, TypedPart
 from millstream.store.interfaces import Records
 from millstream.store.sqlite.layouts import KnownLayout, know
 from millstream.store.sqlite.packing import pack, unpack
+from millstream.store.state_rows import StateRows
 
 HEADERS_ARROW = pa.list_(pa.struct([pa.field("KEY", pa.string()), pa.field("VALUE", pa.binary())]))
 """The Arrow type of records' headers."""
@@ -267,11 +268,13 @@ def first_offsets(partition: np.ndarray, offset: np.ndarray) -> list[tuple[int, 
 
 class Form(IntEnum):
     """How rows of state are stored: as a bare message or packed, either without their schema, or,
-    where they have dictionaries, as a stream that has it."""
+    where they have dictionaries, as a stream that has it; or as nothing but the bytes of columns of
+    numbers, one column after the other, truth values in a byte each."""
 
     MESSAGE = 0
     PACKED = 1
     STREAM = 2
+    PLAIN = 3
 
 
 def encode_rows(rows: pa.RecordBatch, has_schema: bool) -> tuple[Form, Any]:
@@ -287,24 +290,39 @@ def encode_rows(rows: pa.RecordBatch, has_schema: bool) -> tuple[Form, Any]:
     return Form.PACKED, pack(rows.columns)
 
 
-def encode_small_rows(rows: pa.RecordBatch, has_schema: bool) -> tuple[Form, int, bytes]:
+def encode_small_rows(rows: StateRows, has_schema: bool) -> tuple[Form, int, bytes]:
     """As `encode_rows`, of a few rows that will be compressed together with others; in between the
     number of rows."""
     if not has_schema:
-        form, body = encode_rows(rows, has_schema)
+        form, body = encode_rows(rows.batch(), has_schema)
         return form, rows.num_rows, bytes(body)
-    return Form.MESSAGE, rows.num_rows, rows.serialize().to_pybytes()
+    numbers = rows.numbers()
+    if numbers is not None:
+        return Form.PLAIN, rows.num_rows, b"".join([c.data for c in numbers])
+    return Form.MESSAGE, rows.num_rows, rows.batch().serialize().to_pybytes()
 
 
-def decode_rows(form: int, count: int, body: Any, schema: pa.Schema | None) -> pa.RecordBatch:
+def decode_rows(form: int, count: int, body: Any, schema: pa.Schema | None) -> StateRows:
     """The `count` rows of a stored part; `schema` is None where the body has it."""
     if form == Form.STREAM:
         with pa.ipc.open_stream(body) as reader:
-            return reader.read_next_batch()
+            return StateRows.of(reader.read_next_batch())
     assert schema is not None
+    if form == Form.PLAIN:
+        return StateRows(schema, _plain_columns(body, count, schema))
     if form == Form.PACKED:
-        return pa.RecordBatch.from_arrays(unpack(body, count, schema.types), schema=schema)
-    return pa.ipc.read_record_batch(pa.py_buffer(body), schema)
+        batch = pa.RecordBatch.from_arrays(unpack(body, count, schema.types), schema=schema)
+        return StateRows.of(batch)
+    return StateRows.of(pa.ipc.read_record_batch(pa.py_buffer(body), schema))
+
+
+def _plain_columns(body: bytes, count: int, schema: pa.Schema) -> list[np.ndarray]:
+    columns, at = [], 0
+    for arrow_type in schema.types:
+        dtype = np.dtype(arrow_type.to_pandas_dtype())
+        columns.append(np.frombuffer(body, dtype, count, at))
+        at += count * dtype.itemsize
+    return columns
 
 
 def is_dictionary(arrow_type: pa.DataType) -> bool:

@@ -393,7 +393,7 @@ def _check_states(connection: _Tolerant, image: Image, found: FileCheck) -> None
         for part in image.frames.parts(store, image.number):
             check.parts += 1
             try:
-                _ = part.rows
+                _ = part.rows.batch()
             except Exception:
                 check.damaged.append((part.page, "its schema cannot be read"))
     found.states = sorted(checks.values(), key=lambda c: (c.query, c.step))

@@ -30,6 +30,7 @@ from millstream.store.sqlite.write import (
     write_frame,
     write_tables,
 )
+from millstream.store.state_rows import StateRows
 
 WORTH_ROWS = 4096
 """A commit of fewer rows is written sooner than another thread would begin with it."""
@@ -293,11 +294,11 @@ class SqliteCommit(Reader):
         for topic_id in list(self._current().positions.get(owner, ())):
             self._drop_position(owner, topic_id)
 
-    def put_delta(self, store: StoreId, page: int, rows: pa.RecordBatch) -> None:
+    def put_delta(self, store: StoreId, page: int, rows: pa.RecordBatch | StateRows) -> None:
         """Add rows to a page of a state store."""
         self._put(store, page, rows, Action.DELTA)
 
-    def put_page(self, store: StoreId, page: int, rows: pa.RecordBatch) -> None:
+    def put_page(self, store: StoreId, page: int, rows: pa.RecordBatch | StateRows) -> None:
         """Write a page whole; all its earlier parts are dropped."""
         if rows.num_rows == 0:
             self.drop_page(store, page)
@@ -390,7 +391,8 @@ class SqliteCommit(Reader):
             if change.action is not Action.DROP:
                 fresh.append(change)
         for change in fresh:
-            yield StatePart(change.page, change.rows)
+            assert change.rows is not None
+            yield StatePart(change.page, change.rows.batch())
 
     def _own_entries(self, kind: str) -> dict[int, str]:
         """The entries of a kind, for this commit to change: copied from the image before once."""
@@ -415,13 +417,15 @@ class SqliteCommit(Reader):
         # A frame cannot tell that a position is gone.
         self._pending.only_deltas = False
 
-    def _put(self, store: StoreId, page: int, rows: pa.RecordBatch, action: Action) -> None:
+    def _put(
+        self, store: StoreId, page: int, rows: pa.RecordBatch | StateRows, action: Action
+    ) -> None:
         if rows.num_rows == 0:
             self._current()
             return
         store_id = self._store_id(store)
         shape = self._know_shape(store_id, rows.schema)
-        self._pending.add_part(store_id, PendingPart(action, page, shape, rows))
+        self._pending.add_part(store_id, PendingPart(action, page, shape, StateRows.of(rows)))
         self._spill_over()
 
     def _store_id(self, store: StoreId) -> int:

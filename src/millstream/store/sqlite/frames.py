@@ -18,6 +18,7 @@ import pyarrow as pa
 from millstream.store.interfaces import Records
 from millstream.store.sqlite.blobs import decode_rows, decode_run
 from millstream.store.sqlite.layouts import KnownLayout
+from millstream.store.state_rows import StateRows
 
 MOST_ROWS = 1024
 """A commit with more records and rows of state than this is not a small one."""
@@ -121,7 +122,7 @@ class FramePart:
         number: int,
         page: int,
         shape: int,
-        rows: pa.RecordBatch | None = None,
+        rows: StateRows | None = None,
         content: PartContent | None = None,
         shapes: Mapping[int, pa.Schema] | None = None,
     ) -> None:
@@ -134,7 +135,7 @@ class FramePart:
         self._shapes = shapes
 
     @property
-    def rows(self) -> pa.RecordBatch:
+    def rows(self) -> StateRows:
         """The rows."""
         if self._rows is None:
             assert self._content is not None and self._shapes is not None

@@ -6,11 +6,10 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from enum import Enum
 
-import pyarrow as pa
-
 from millstream.store.interfaces import Records
 from millstream.store.records import size_of
 from millstream.store.sqlite.frames import MOST_BYTES, MOST_ROWS, Touched
+from millstream.store.state_rows import StateRows
 
 FEW_ROWS = 256
 """More records or rows than this have their bytes counted."""
@@ -40,12 +39,12 @@ class PendingPart:
     action: Action
     page: int
     shape: int = 0
-    rows: pa.RecordBatch | None = None
+    rows: StateRows | None = None
 
     @property
     def count(self) -> int:
         """The number of rows."""
-        return 0 if self.rows is None else int(self.rows.num_rows)
+        return 0 if self.rows is None else self.rows.num_rows
 
 
 @dataclass(slots=True)

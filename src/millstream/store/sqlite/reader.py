@@ -176,4 +176,4 @@ class Reader:
         yield from in_order(merged)
         for framed in self._image.frames.parts(store, self._image.number):
             if framed.page in pages and framed.page not in skip:
-                yield StatePart(framed.page, framed.rows)
+                yield StatePart(framed.page, framed.rows.batch())

@@ -47,7 +47,7 @@ def read_part(row: Row, image: Image) -> tuple[Cuts | None, StatePart]:
     with _damage(f"page {page} of {image.name_of(store)}"):
         _compare(checksum_body(body, *small), crc)
         rows = decode_rows(form, count, body, image.shapes.get(shape))
-        return None if cuts is None else decode_cuts(cuts), StatePart(page, rows)
+        return None if cuts is None else decode_cuts(cuts), StatePart(page, rows.batch())
 
 
 def _compare(found: int, stored: int) -> None:

@@ -8,7 +8,7 @@ from millstream.store.sqlite.connection import Connection
 APPLICATION_ID = 0x4D535452
 """Written into the file's header ("MSTR"), so that tools and we know whose it is."""
 
-VERSION = 4
+VERSION = 5
 """The version of the tables, in the header's user_version; grows with every change of them."""
 
 # `crc` is the checksum of the row's other columns (see `checksums`): SQLite does not notice when

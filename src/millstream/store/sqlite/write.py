@@ -6,8 +6,6 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import pyarrow as pa
-
 from millstream.store.interfaces import Records
 from millstream.store.records import concat_records, same_shape, slice_records
 from millstream.store.sqlite.blobs import (
@@ -34,6 +32,7 @@ from millstream.store.sqlite.frames import (
 from millstream.store.sqlite.image import NUMBER, Image, topic_of
 from millstream.store.sqlite.layouts import KnownLayout, dump_layout
 from millstream.store.sqlite.pending import Action, Pending, PendingPart, PendingRun
+from millstream.store.state_rows import joined
 
 MERGE_FRAMES = 32
 """So many frames are merged at once. The more there are, the longer the commit that does it takes
@@ -405,7 +404,7 @@ def _joinable(
     first = pieces[0][1]
     if (
         first.shape == 0
-        or first.rows.num_columns == 0
+        or len(first.rows.schema) == 0
         or any(part.shape != first.shape for _, part in pieces)
     ):
         return [[piece] for piece in pieces]
@@ -416,10 +415,8 @@ def _insert_joined(
     connection: Connection, store: int, parts: list[FramePart], cuts: bytes | None
 ) -> None:
     """Insert the rows of parts of one page, which have one shape."""
-    page, shape, rows = parts[0].page, parts[0].shape, parts[0].rows
-    if len(parts) > 1:
-        table = pa.Table.from_batches([part.rows for part in parts])
-        (rows,) = table.combine_chunks().to_batches()
+    page, shape = parts[0].page, parts[0].shape
+    rows = joined([part.rows for part in parts]).batch()
     form, body = encode_rows(rows, shape > 0)
     _insert_part(connection, (store, page, shape, form, rows.num_rows), cuts, body)
 
@@ -429,8 +426,9 @@ def _write_part(connection: Connection, store: int, change: PendingPart) -> None
         connection.run("DELETE FROM part WHERE store = ? AND page = ?", (store, change.page))
     if change.rows is None:
         return
-    for start, stop in _cuts(change.rows.num_rows, change.rows.nbytes):
-        rows = change.rows.slice(start, stop - start)
+    batch = change.rows.batch()
+    for start, stop in _cuts(batch.num_rows, batch.nbytes):
+        rows = batch.slice(start, stop - start)
         form, body = encode_rows(rows, change.shape > 0)
         small = (store, change.page, change.shape, form, rows.num_rows)
         _insert_part(connection, small, None, body)
