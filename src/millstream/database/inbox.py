@@ -109,11 +109,6 @@ class Together:
     def __len__(self) -> int:
         return len(self._inserts)
 
-    @property
-    def callers(self) -> int:
-        """How many wait for it, and may come again at once."""
-        return sum([not isinstance(insert, Sent) for insert in self._inserts])
-
     def __call__(self, commit: Commit) -> int:
         """Append the rows; how many."""
         while self._queue:

@@ -69,7 +69,7 @@ class EngineLoop:
             feeds: list[Feed] = [*database.connectors.feeds(engine.max_rows), inserts]
             with self._restored_after_error():
                 moved = engine.step(feeds, inserts.over, ahead=ahead, urgent=inserts.__len__)
-            self._answered = inserts.callers if inserts.is_over else 0
+            self._answered = len(inserts) if inserts.is_over else 0
             database.connectors.save_states()
         database.retention.after_step(moved)
         return moved
