@@ -51,9 +51,30 @@ class HashIndex:
     def find(self, *keys: np.ndarray) -> np.ndarray:
         """The slot of each key, -1 where it is unknown."""
         if len(keys[0]) <= _FEW:
-            found = [self.find_one(key) for key in _rows(keys)]
-            return np.array(found, np.int64)
+            if self.width == 1:
+                return np.array(self.find_each(keys[0].tolist()), np.int64)
+            return np.array([self.find_one(key) for key in _rows(keys)], np.int64)
         return self._find(keys)[0]
+
+    def find_each(self, numbers: list[int]) -> list[int]:
+        """The slots of some keys of one number, -1 where they are unknown."""
+        slots = self._table.find_each(numbers)
+        if self._outgrown is not None and -1 in slots:
+            older = self._outgrown.find_each(numbers)
+            return [b if a < 0 else a for a, b in zip(slots, older, strict=True)]
+        return slots
+
+    def insert_each(self, numbers: list[int]) -> list[int]:
+        """The slots of some keys of one number; unknown ones get the next slots in order."""
+        slots = self.find_each(numbers)
+        if -1 in slots:
+            return [
+                self.insert_one((number,)) if slot < 0 else slot
+                for number, slot in zip(numbers, slots, strict=True)
+            ]
+        if self._outgrown is not None:
+            self._go_on(len(numbers))
+        return slots
 
     def find_one(self, key: Sequence[int]) -> int:
         """The slot of a key of one or two numbers, -1 where it is unknown."""
@@ -78,6 +99,8 @@ class HashIndex:
     def find_or_insert_distinct(self, *keys: np.ndarray) -> np.ndarray:
         """As `find_or_insert`, for keys that are known to differ from each other."""
         if len(keys[0]) <= _FEW:
+            if self.width == 1:
+                return np.array(self.insert_each(keys[0].tolist()), np.int64)
             return np.array([self.insert_one(key) for key in _rows(keys)], np.int64)
         self._go_on(len(keys[0]))
         slots, place = self._find(keys)

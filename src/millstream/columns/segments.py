@@ -70,6 +70,9 @@ class Segments:
     def lengths(self) -> np.ndarray:
         """Rows per segment."""
         if self._lengths is None:
+            if self.single:
+                self._lengths = np.ones(len(self.starts), np.int64)
+                return self._lengths
             lengths = np.empty(len(self.starts), np.int64)
             if len(lengths):
                 np.subtract(self.starts[1:], self.starts[:-1], out=lengths[:-1])
@@ -181,6 +184,11 @@ def running_count(
             return np.asarray(initial + 1)
         return np.repeat(initial + 1 - segments.starts, segments.lengths) + np.arange(segments.rows)
     return running_sum(initial, counted.astype(np.int64), segments)
+
+
+def segment_count(initial: np.ndarray, segments: Segments) -> np.ndarray:
+    """Per segment: the initial count plus its rows."""
+    return np.asarray(initial + (1 if segments.single else segments.lengths))
 
 
 def running_sum(initial: np.ndarray, values: np.ndarray, segments: Segments) -> np.ndarray:

@@ -66,7 +66,7 @@ def per_partition(partition: np.ndarray) -> list[tuple[int, np.ndarray | None]]:
     """The partitions of some rows, each with its rows (None: all of them)."""
     if len(partition) == 0:
         return []
-    first = int(partition[0])
+    first = partition.item(0)
     if is_all(partition, first):
         return [(first, None)]
     return [(p, np.flatnonzero(partition == p)) for p in np.unique(partition).tolist()]

@@ -28,6 +28,7 @@ from millstream.engine.operators.aggregate_output import (
 from millstream.engine.operators.aggregate_panes import reduce_panes
 from millstream.engine.operators.base import Emission, StepContext, StreamTimes
 from millstream.engine.operators.final import WindowClosing
+from millstream.engine.operators.open_windows import Expanded, OpenWindows
 from millstream.engine.operators.windows import AggregateSpec, WindowSpec, windows_of
 from millstream.engine.state.keys import StoredKeys
 from millstream.engine.state.segment import Segment
@@ -44,17 +45,6 @@ _VERY_FEW_ROWS, _FEW_PAIRS = 16, 48
 _PIECE_ROWS = 1 << 16
 _MANY_WINDOWS = 4
 """So many of a row's windows are worth an index of neighbours."""
-
-
-@dataclass(slots=True)
-class Expanded:
-    """Rows in the windows that take them, in order of row and then window.
-
-    `row` is the index in the batch, `number` the window's.
-    """
-
-    row: np.ndarray
-    number: np.ndarray
 
 
 @dataclass(slots=True)
@@ -112,6 +102,7 @@ class WindowedAggregation:
             _windows_per_segment(window),
             neighbours=window.size_ms >= _MANY_WINDOWS * window.advance_ms,
         )
+        self.windows = OpenWindows(window)
         self.times = StreamTimes()
         self.observed = StreamTimes()
         self.closing = WindowClosing(name, window)
@@ -130,7 +121,12 @@ class WindowedAggregation:
             output = self._step_panes(batch)
             if output is not None:
                 return output
-        expanded = self._open_windows(batch, stream_time, context)
+
+        def note_late(row: int, count: int) -> None:
+            message = "an update came after its window had closed"
+            context.note(self.name, "late", message, int(batch.seq[row]), count)
+
+        expanded = self.windows.expand(batch.rowtime, stream_time, note_late)
         if self.spec.final:
             return self._step_final(batch, expanded, stream_time, context)
         if len(expanded.row) == 0:
@@ -144,57 +140,6 @@ class WindowedAggregation:
         self._observe(batch.partition, expanded.row, expanded.number)
         self._expire()
         return output
-
-    def _open_windows(
-        self, batch: Batch, stream_time: np.ndarray, context: StepContext
-    ) -> Expanded:
-        window = self.window
-        closed_ms = window.size_ms + window.grace_ms
-        if len(batch) <= _VERY_FEW_ROWS:
-            return self._open_windows_of_few(batch, stream_time, context)
-        row, number = windows_of(batch.rowtime, window)
-        if len(row) == 0 or self._oldest_start(batch) > int(stream_time.max()) - closed_ms:
-            return Expanded(row, number)
-        closed = number * window.advance_ms <= (stream_time - closed_ms)[row]
-        late = int(np.count_nonzero(closed))
-        if late == 0:
-            return Expanded(row, number)
-        self._note_late(batch, int(row[np.argmax(closed)]), late, context)
-        return Expanded(row[~closed], number[~closed])
-
-    def _open_windows_of_few(
-        self, batch: Batch, stream_time: np.ndarray, context: StepContext
-    ) -> Expanded:
-        """As `_open_windows`, row by row: the windows that start behind each row's limit."""
-        advance_ms = self.window.advance_ms
-        shared_ms = self.window.size_ms - advance_ms
-        closed_ms = self.window.size_ms + self.window.grace_ms
-        rows: list[int] = []
-        numbers: list[int] = []
-        late, late_row = 0, -1
-        times = zip(batch.rowtime.tolist(), stream_time.tolist(), strict=True)
-        for row, (time_ms, stream_ms) in enumerate(times):
-            first = max(0, (time_ms - shared_ms) // advance_ms)
-            end = time_ms // advance_ms + 1
-            first_open = min(max(first, (stream_ms - closed_ms) // advance_ms + 1), end)
-            if first_open > first:
-                late += first_open - first
-                late_row = row if late_row < 0 else late_row
-            numbers.extend(range(first_open, end))
-            rows.extend([row] * (end - first_open))
-        if late:
-            self._note_late(batch, late_row, late, context)
-        return Expanded(np.array(rows, np.int64), np.array(numbers, np.int64))
-
-    def _oldest_start(self, batch: Batch) -> int:
-        """The start of the first window that a row of the batch falls into."""
-        advance_ms = self.window.advance_ms
-        first = (int(batch.rowtime.min()) - self.window.size_ms + advance_ms) // advance_ms
-        return max(0, first) * advance_ms
-
-    def _note_late(self, batch: Batch, row: int, count: int, context: StepContext) -> None:
-        message = "an update came after its window had closed"
-        context.note(self.name, "late", message, int(batch.seq[row]), count)
 
     def _step_all(
         self,
@@ -262,7 +207,8 @@ class WindowedAggregation:
         group = self._reduce(batch, expanded, ids, values, segments, context)
         results, number = _results(group), group.number
         if segments.single and segments.in_order:
-            return self._changes(batch, expanded.row, number, results)
+            trigger = None if expanded.one_each else expanded.row
+            return self._changes(batch, trigger, number, results)
         place = segments.last(segments.order)
         if sg.ascends(place):
             return self._changes(batch, expanded.row[place], number, results)
@@ -352,9 +298,11 @@ class WindowedAggregation:
         return sg.by_pair(ids[expanded.row], expanded.number)
 
     def _before(self, ids: np.ndarray, expanded: Expanded, segments: Segments) -> Updated:
-        heads = segments.heads
-        number = expanded.number[heads]
-        located = self.state.locate(ids[expanded.row[heads]], number)
+        row, number = expanded.row, expanded.number
+        if not (segments.single and segments.in_order):
+            heads = segments.heads
+            row, number = row[heads], number[heads]
+        located = self.state.locate(ids[row], number)
         before = self.state.gather(located)
         return Updated(located, number, before, before.states, before.rowtime)
 
@@ -381,15 +329,20 @@ class WindowedAggregation:
         self.state.scatter(group.located, Rows(group.states, group.rowtime, live, []))
 
     def _changes(
-        self, batch: Batch, trigger: np.ndarray, number: np.ndarray, results: Results
+        self, batch: Batch, trigger: np.ndarray | None, number: np.ndarray, results: Results
     ) -> Batch:
+        """The results as changes; `trigger` are the rows that cause them, None: one row each."""
         start = number * self.window.advance_ms
-        every_row = _is_every_row(trigger, len(batch))
-        keys = batch.key_arrays if every_row else arrow.pick_all(batch.key_arrays, trigger)
+        if trigger is not None and _is_every_row(trigger, len(batch)):
+            trigger = None
+        keys = batch.key_arrays
         return batch.derive(
-            None if every_row else trigger,
+            trigger,
             self.spec.output,
-            [*keys, *self.calls.results(results.new)],
+            [
+                *(keys if trigger is None else arrow.pick_all(keys, trigger)),
+                *self.calls.results(results.new),
+            ],
             rowtime=results.rowtime,
             window_start=start,
             window_end=start + self.window.size_ms,

@@ -138,7 +138,7 @@ class StreamTimes:
         """
         if len(partition) == 0:
             return np.empty(0, np.int64)
-        first = int(partition[0])
+        first = partition.item(0)
         if is_all(partition, first):
             return self._observe(rowtime, first)
         result = np.empty(len(rowtime), np.int64)
@@ -150,9 +150,9 @@ class StreamTimes:
     def _observe(self, rowtime: np.ndarray, partition: int) -> np.ndarray:
         running = np.maximum.accumulate(rowtime)
         known = self._times.get(partition, -1)
-        if known > running[0]:
+        if known > running.item(0):
             running = np.maximum(running, known)
-        self._times[partition] = int(running[-1])
+        self._times[partition] = running.item(-1)
         return running
 
     def advance(self, partition: int, time_ms: int) -> None:

@@ -1,0 +1,77 @@
+"""Which windows take the rows of a batch: those that have not closed by then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from millstream.engine.operators.windows import WindowSpec, windows_of
+
+_FEW = 64
+"""So many are looked at as Python's numbers: that costs less than NumPy's calls."""
+
+NoteLate = Callable[[int, int], None]
+"""Takes the first row that came too late for a window, and how many updates did."""
+
+
+@dataclass(slots=True)
+class Expanded:
+    """Rows in the windows that take them, in order of row and then window.
+
+    `row` is the index in the batch, `number` the window's. `one_each`: every row is in one window,
+    so that `row` counts up.
+    """
+
+    row: np.ndarray
+    number: np.ndarray
+    one_each: bool = False
+
+
+class OpenWindows:
+    """The windows of rows, for one kind of window."""
+
+    def __init__(self, window: WindowSpec) -> None:
+        self._window = window
+        self._closed_ms = window.size_ms + window.grace_ms
+        regular = window.size_ms % window.advance_ms == 0
+        self._each = window.size_ms // window.advance_ms if regular else 0
+        """How many windows each row falls into, where that is always the same; else 0."""
+        self._offsets = np.arange(1 - self._each, 1)
+        self._few_rows = np.repeat(np.arange(_FEW), self._each)
+        self._few_rows.flags.writeable = False
+
+    def expand(self, rowtime: np.ndarray, stream_time: np.ndarray, note_late: NoteLate) -> Expanded:
+        """The rows, each at its stream time, in their open windows."""
+        if len(rowtime) == 0:
+            return Expanded(*windows_of(rowtime, self._window))
+        if len(rowtime) <= _FEW:
+            oldest_ms, newest_ms = min(rowtime.tolist()), max(stream_time.tolist())
+        else:
+            oldest_ms, newest_ms = int(rowtime.min()), int(stream_time.max())
+        advance_ms = self._window.advance_ms
+        first = (oldest_ms - self._window.size_ms + advance_ms) // advance_ms
+        all_open = max(0, first) * advance_ms > newest_ms - self._closed_ms
+        if self._each and all_open and first >= 0:
+            return self._regular(rowtime)
+        row, number = windows_of(rowtime, self._window)
+        if all_open:
+            return Expanded(row, number)
+        closed = number * advance_ms <= (stream_time - self._closed_ms)[row]
+        late = int(np.count_nonzero(closed))
+        if late == 0:
+            return Expanded(row, number)
+        note_late(int(row[np.argmax(closed)]), late)
+        return Expanded(row[~closed], number[~closed])
+
+    def _regular(self, rowtime: np.ndarray) -> Expanded:
+        """As `windows_of`, where all rows fall into equally many windows."""
+        count, newest = len(rowtime), rowtime // self._window.advance_ms
+        if self._each == 1:
+            return Expanded(np.arange(count), newest, True)
+        if count <= _FEW:
+            row = self._few_rows[: count * self._each]
+        else:
+            row = np.repeat(np.arange(count), self._each)
+        return Expanded(row, (newest[:, None] + self._offsets).ravel())
