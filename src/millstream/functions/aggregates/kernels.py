@@ -111,6 +111,7 @@ class NumericKernel:
         self.types = types
         self.stored_width = len(types)
         self.result_type = result
+        self._result = arrow.arrow_type(result)
         self.dtypes = tuple(_DTYPES[x] for x in types)
         self.zero = tuple(False if x == t.BOOLEAN else 0 for x in types)
 
@@ -148,7 +149,7 @@ class NumericKernel:
 
     def results(self, state: list[np.ndarray]) -> pa.Array:
         """The first state column."""
-        return pa.array(state[0], arrow.arrow_type(self.result_type))
+        return pa.array(state[0], self._result)
 
     def stored(self, state: list[np.ndarray]) -> Sequence[np.ndarray | pa.Array]:
         """Columns of numbers, as they are."""
@@ -217,7 +218,7 @@ class CountKernel(NumericKernel):
     def last(self, state: list[np.ndarray], values: list[Any], segments: Any) -> States:
         """The lengths of the segments."""
         if not values or values[0].valid is None:
-            return [state[0] + segments.lengths]
+            return [sg.segment_count(state[0], segments)]
         return [sg.segment_sum(state[0], values[0].valid.astype(np.int64), segments)]
 
     def _every(self, state: States, values: list[Values], segments: Segments) -> States:
