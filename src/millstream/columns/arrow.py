@@ -98,6 +98,20 @@ def nulls(sql_type: t.SqlType, length: int) -> pa.Array:
     return pa.nulls(length, arrow_type(sql_type))
 
 
+_NO_VALUES: dict[t.SqlType, pa.Array] = {}
+
+
+def no_values(columns: Iterable[t.Column]) -> list[pa.Array]:
+    """For each column an array without values."""
+    found = []
+    for column in columns:
+        array = _NO_VALUES.get(column.type)
+        if array is None:
+            array = _NO_VALUES[column.type] = nulls(column.type, 0)
+        found.append(array)
+    return found
+
+
 def constant(value: Any, sql_type: t.SqlType, length: int) -> pa.Array:
     """An array that repeats one Python value."""
     if value is None:
@@ -129,27 +143,32 @@ def take(array: pa.Array, rows: pa.Array) -> pa.Array:
     return _TAKE.call([array, rows])
 
 
-_FEW = 48
+VERY_FEW, _FEW = 8, 48
 _NUMBERS = frozenset({pa.int32().id, pa.int64().id, pa.float64().id})
 
 
 def pick(array: pa.Array, rows: np.ndarray) -> pa.Array:
-    """The values at the given rows, without a kernel where there are few and they are numbers.
+    """The values at the given rows, without a kernel where there are few.
 
     Most of a kernel's fixed cost is code that a few rows find outside the processor's caches.
     """
-    if len(rows) == 1:
-        return array.slice(int(rows[0]), 1)
-    if len(array) == 1 and not pa.types.is_nested(array.type):
-        return pa.repeat(array[0], len(rows))
+    if len(rows) <= VERY_FEW:
+        return joined([array.slice(row, 1) for row in rows.tolist()], array.type)
     if len(rows) <= _FEW and array.type.id in _NUMBERS and array.null_count == 0:
         return pa.array(array.to_numpy()[rows])
     return take(array, pa.array(rows))
 
 
+def joined(pieces: list[pa.Array], data_type: pa.DataType) -> pa.Array:
+    """One array of a few pieces of a type."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return pa.concat_arrays(pieces) if pieces else pa.nulls(0, data_type)
+
+
 def pick_all(arrays: Sequence[pa.Array], rows: np.ndarray) -> list[pa.Array]:
     """The values of each array at the given rows."""
-    if len(rows) == 1 or (arrays and len(arrays[0]) == 1):
+    if len(rows) <= VERY_FEW:
         return [pick(a, rows) for a in arrays]
     if len(rows) > _FEW:
         index = pa.array(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,11 +59,12 @@ class Batch:
         """The value columns."""
         return self.arrays[len(self.schema.key) :]
 
-    def take(self, rows: np.ndarray) -> Batch:
-        """The rows at the given indices, in that order; an index may repeat."""
+    def take(self, rows: np.ndarray, unread: Collection[int] = ()) -> Batch:
+        """The rows at the given indices, in that order; an index may repeat. Columns at the
+        indices `unread` are of no use to anybody any more and come out null."""
         return Batch(
             self.schema,
-            _take(self.arrays, rows),
+            _take(self.arrays, rows) if not unread else self._read_at(rows, unread),
             self.rowtime[rows],
             self.order[rows],
             self.seq[rows],
@@ -78,12 +79,20 @@ class Batch:
             _pick(self.old_null, rows),
         )
 
-    def where(self, keep: np.ndarray) -> Batch:
-        """The rows where `keep` (a boolean mask) is true."""
+    def where(self, keep: np.ndarray, unread: Collection[int] = ()) -> Batch:
+        """The rows where `keep` (a boolean mask) is true; `unread` as in `take`."""
         count = np.count_nonzero(keep)
         if count == len(keep):
             return self
-        return self.take(keep.nonzero()[0]) if count else self._none()
+        return self.take(keep.nonzero()[0], unread) if count else self._none()
+
+    def _read_at(self, rows: np.ndarray, unread: Collection[int]) -> list[pa.Array]:
+        read = [a for place, a in enumerate(self.arrays) if place not in unread]
+        taken = iter(_take(read, rows))
+        return [
+            pa.nulls(len(rows), array.type) if place in unread else next(taken)
+            for place, array in enumerate(self.arrays)
+        ]
 
     def _none(self) -> Batch:
         """The batch without its rows."""
@@ -93,7 +102,7 @@ class Batch:
 
         return Batch(
             self.schema,
-            [a.slice(0, 0) for a in self.arrays],
+            arrow.no_values(self.schema.columns),
             self.rowtime[:0],
             self.order[:0],
             self.seq[:0],
@@ -104,7 +113,7 @@ class Batch:
             cut(self.window_start),
             cut(self.window_end),
             None if self.headers is None else self.headers.slice(0, 0),
-            None if self.old is None else [a.slice(0, 0) for a in self.old],
+            None if self.old is None else arrow.no_values(self.schema.value[: len(self.old)]),
             cut(self.old_null),
         )
 
@@ -235,7 +244,7 @@ class Batch:
 def empty(schema: Schema) -> Batch:
     """A batch of no rows."""
     none = np.empty(0, np.int64)
-    arrays = [arrow.nulls(c.type, 0) for c in schema.columns]
+    arrays = arrow.no_values(schema.columns)
     return Batch(schema, arrays, none, none, none, np.empty(0, np.int32), none)
 
 

@@ -65,6 +65,10 @@ class BlockIndex:
             self._slots[place[missing]] = given
         return slots
 
+    def forget_recalled(self) -> None:
+        """Give back the memory of what was looked up lately."""
+        self._blocks.forget_recalled()
+
     def _reserve(self, count: int) -> None:
         if count > len(self._slots):
             grown = np.full(max(count, 2 * len(self._slots)), -1, np.int32)

@@ -74,6 +74,8 @@ class Chunks:
         """
         if not self._pieces:
             return pa.nulls(len(rows), self.type)
+        if len(rows) <= arrow.VERY_FEW and isinstance(rows, np.ndarray):
+            return arrow.joined([self._one(row) for row in rows.tolist()], self.type)
         whole = len(self._pieces) == 1 and self._first[0] == 0
         if isinstance(rows, np.ndarray):
             if whole and len(rows) > 1:
@@ -90,10 +92,8 @@ class Chunks:
     def _take(self, rows: np.ndarray) -> pa.Array:
         """Piece by piece: Arrow's take from a chunked array joins all its pieces first, which costs
         as much as there is and not as much as is wanted."""
-        if len(rows) == 0:
-            return pa.nulls(0, self.type)
-        if len(rows) == 1:
-            return self._one(int(rows[0]))
+        if len(rows) <= arrow.VERY_FEW:
+            return arrow.joined([self._one(row) for row in rows.tolist()], self.type)
         if len(self._pieces) == 1:
             return arrow.pick(self._pieces[0], rows - self._first[0])
         piece = np.searchsorted(self._starts, rows, side="right") - 1

@@ -132,23 +132,6 @@ class HashTable:
                 return at - 1, place
             place = (place + 1) & mask
 
-    def find_each(self, numbers: list[int]) -> list[int]:
-        """The slots of some keys of one number, as `find_one` finds them; all in one frame, for a
-        call would cost as much as a look-up."""
-        mask, cell, stored = self._mask, self._cells.item, self._keys[0].item
-        slots = []
-        for number in numbers:
-            x = number & _BITS
-            x = ((x ^ (x >> 30)) * _INT_FACTOR_1) & _BITS
-            x = ((x ^ (x >> 27)) * _INT_FACTOR_2) & _BITS
-            place = (x ^ (x >> 31)) & mask
-            at = cell(place)
-            while at != _EMPTY and (at < 0 or stored(place) != number):
-                place = (place + 1) & mask
-                at = cell(place)
-            slots.append(at - 1)
-        return slots
-
     def put_one(self, key: Sequence[int], slot: int, place: int) -> None:
         """As `put`, of one key."""
         while self._cells.item(place) != _EMPTY:

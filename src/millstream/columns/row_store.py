@@ -51,7 +51,7 @@ class RowStore:
         columns = self._columns[:count]
         missing = np.count_nonzero(absent)
         if missing == 0:
-            index = pa.array(rows) if len(rows) > 1 else None
+            index = pa.array(rows) if len(rows) > arrow.VERY_FEW else None
             return [c.take(rows, index) for c in columns], absent
         if missing == len(rows):
             return [pa.nulls(len(rows), c.type) for c in columns], absent

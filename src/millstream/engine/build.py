@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Protocol
@@ -326,6 +326,7 @@ class Builder:
             case nodes.Project():
                 below = self.build(node.input)
                 project = ProjectOperator(self._name("project"), node.schema, node.expressions)
+                _read_only(below, project.reads)
                 return self._stage(below, project, node)
             case nodes.Rekey():
                 below = self.build(node.input)
@@ -409,6 +410,8 @@ class Builder:
         placing = self._partitioner(key) if node.rekeyed else None
         make = TableGroupOperator if node.input.is_table else GroupOperator
         group = make(self._name("group"), schema, node.keys, node.arguments, placing)
+        if isinstance(group, GroupOperator):
+            _read_only(below, group.reads)
         windowed = node.spec is not None
         results = node.schema.value[: len(node.calls)]
         output = t.Schema((*key, *results))
@@ -478,6 +481,12 @@ class Builder:
             result = TableState(name, node.schema, self._store(name, *types))
         meter = self.meters.step(name, node)
         return TableTableStage(left, right, operator, meter, result)
+
+
+def _read_only(below: Stage, columns: Collection[int]) -> None:
+    """The step behind a stage reads only some of its columns: a filter takes no others."""
+    if isinstance(below, OperatorStage) and isinstance(below.operator, FilterOperator):
+        below.operator.read_only(columns, len(below.schema.columns))
 
 
 def _current(stage: Stage) -> Current:

@@ -27,6 +27,9 @@ from millstream.engine.expressions.base import (
 )
 from millstream.engine.expressions.strict import Computed, Operand, Strict
 
+_FEW = 64
+"""Of so few rows nothing is spared by leaving out those for which the left side decides."""
+
 
 class Not(Strict):
     """NOT x."""
@@ -66,6 +69,10 @@ class Logical(Node):
 
     def truth(self, frame: Frame) -> tuple[np.ndarray, np.ndarray | None]:
         left_true, left_failed = self.left.truth(frame)
+        if frame.length <= _FEW and self.right.total and left_failed is None:
+            right_true, right_failed = self.right.truth(frame)
+            if right_failed is None:
+                return left_true & right_true if self.is_and else left_true | right_true, None
         open_rows = left_true if self.is_and else ~left_true
         if left_failed is not None:
             open_rows = open_rows & ~left_failed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,8 @@ class Evaluator:
     def __init__(self, step: str, expressions: Sequence[typed.Expression]) -> None:
         self.step = step
         self.compiled: list[Compiled] = [compile_expression(e) for e in expressions]
+        self.reads: frozenset[int] = frozenset().union(*(c.columns for c in self.compiled))
+        """Indices of the columns that the expressions read."""
         columns = [c.column for c in self.compiled if c.column is not None]
         self._columns = columns if len(columns) == len(self.compiled) else None
 
@@ -73,29 +75,42 @@ class FilterOperator(Stateless):
         self.name = name
         self.is_table = is_table
         self._evaluator = Evaluator(name, [predicate])
+        self._unread: frozenset[int] = frozenset()
+
+    def read_only(self, columns: Collection[int], count: int) -> None:
+        """Of the `count` columns of a stream only those at some indices are read behind it: the
+        others need not be handed on."""
+        self._unread = frozenset(range(count)).difference(columns)
 
     def step(self, batch: Batch, context: StepContext) -> Batch:
         """The rows that match, and in a table the ends of those that did."""
         visible = self._evaluator.truth(batch.arrays, batch, context)
         if batch.value_null is not None:
             visible = visible & ~batch.value_null
-        if not self.is_table or batch.old is None:
+        if not self.is_table:
+            return batch.where(visible, self._unread)
+        if batch.old is None:
             return batch.where(visible)
         was_visible = self._was_visible(batch, context)
         return self._changes(batch, visible, was_visible)
 
     def _was_visible(self, batch: Batch, context: StepContext) -> np.ndarray:
         assert batch.old is not None
-        old_null = is_null(batch.old_null, len(batch))
-        if np.count_nonzero(old_null) == len(old_null):
+        if batch.old_null is None:
+            absent = None
+        elif batch.old_null.all():
             return np.zeros(len(batch), bool)
+        else:
+            absent = batch.old_null
         quiet = context.quiet()
         match = self._evaluator.truth([*batch.key_arrays, *batch.old], batch, quiet)
-        return np.asarray(match & ~old_null)
+        return match if absent is None else np.asarray(match & ~absent)
 
     def _changes(self, batch: Batch, visible: np.ndarray, was_visible: np.ndarray) -> Batch:
         either = visible | was_visible
         kept = batch.where(either)
+        if len(kept) == 0:
+            return kept
         if len(kept) < len(batch):
             visible, was_visible = visible[either], was_visible[either]
         return kept.with_nulls(mask_or_none(~visible), mask_or_none(~was_visible))
@@ -108,6 +123,8 @@ class ProjectOperator(Stateless):
         self.name = name
         self.schema = schema
         self._evaluator = Evaluator(name, expressions)
+        self.reads = self._evaluator.reads
+        """Indices of the columns of its input that it reads."""
 
     def step(self, batch: Batch, context: StepContext) -> Batch:
         """The same rows with other columns; of old rows only whether they were there is kept."""
@@ -183,6 +200,8 @@ class GroupOperator(Stateless):
         self.schema = schema
         self._keys = Evaluator(name, keys)
         self._arguments = Evaluator(name, arguments)
+        self.reads = self._keys.reads | self._arguments.reads
+        """Indices of the columns of its input that it reads."""
         self._partitioner = partitioner
 
     def step(self, batch: Batch, context: StepContext) -> Batch:

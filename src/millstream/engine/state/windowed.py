@@ -352,6 +352,8 @@ class WindowedState:
             parts = self._packed.pop(number, None)
             if parts is None and not insert:
                 return None
+            for other in self._segments.values():
+                other.index.forget_recalled()
             segment = self._segments[number] = self._new(number)
             if parts is not None:
                 segment.fill(list(map(_thawed, parts)))
