@@ -9,12 +9,12 @@ import pyarrow as pa
 
 from millstream.columns import segments as sg
 from millstream.engine.state.keys import StoredKeys
-from millstream.engine.state.pages import RowShape, columns_of
+from millstream.engine.state.pages import columns_of
 from millstream.engine.state.ring import Ring
 from millstream.engine.state.slots import Rows, SlotTable
 from millstream.functions.aggregates.kernels import ColumnKernel
 from millstream.store.interfaces import Commit, StoreId, View
-from millstream.store.state_rows import StateRows
+from millstream.store.state_rows import RowShape, StateRows
 from millstream.types import SqlType
 
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 from millstream.columns import arrow
 from millstream.columns import segments as sg
 from millstream.columns.keys import KeyIndex
-from millstream.engine.state.pages import RowShape, columns_of, part_of
+from millstream.engine.state.pages import columns_of, part_of
 from millstream.engine.state.ring import Ring
 from millstream.store.interfaces import Commit, StoreId, View
-from millstream.store.state_rows import StateRows
+from millstream.store.state_rows import RowShape, StateRows
 from millstream.types import SqlType
 
 _FEWEST_SWEPT = 65_536

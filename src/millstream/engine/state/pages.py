@@ -11,11 +11,9 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from millstream.store.interfaces import Commit, StoreId, View
-from millstream.store.state_rows import Column, StateRows, schema_of
 
 PAGE_BITS = 16
 PAGE_SLOTS = 1 << PAGE_BITS
@@ -85,22 +83,6 @@ class Pages:
             written.rows += rows.num_rows
             written.parts += 1
         return parts
-
-
-class RowShape:
-    """Makes rows of columns that always have the same types."""
-
-    def __init__(self) -> None:
-        self._kinds: list[np.dtype | pa.DataType] = []
-        self._schema = pa.schema([])
-
-    def rows(self, columns: list[Column]) -> StateRows:
-        """Columns without names of their own, as rows; the schema is made once."""
-        kinds = [c.dtype if isinstance(c, np.ndarray) else c.type for c in columns]
-        if kinds != self._kinds:
-            assert not self._kinds, "the columns have the types that they had before"
-            self._kinds, self._schema = kinds, schema_of(columns)
-        return StateRows(self._schema, columns)
 
 
 def rows_of(arrays: list[pa.Array]) -> pa.RecordBatch:

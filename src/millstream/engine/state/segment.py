@@ -10,10 +10,10 @@ import pyarrow as pa
 from millstream.columns import segments as sg
 from millstream.columns.block_index import BlockIndex
 from millstream.columns.hash_index import HashIndex
-from millstream.engine.state.pages import RowShape, columns_of
+from millstream.engine.state.pages import columns_of
 from millstream.engine.state.slots import SlotTable
 from millstream.functions.aggregates.kernels import ColumnKernel
-from millstream.store.state_rows import StateRows
+from millstream.store.state_rows import RowShape, StateRows
 
 IDS, POSITIONS, FIRST_EXTRA = 1, 2, 5
 """Columns of stored rows: slot, key's number, position, whether it is live, row time, extra ones,

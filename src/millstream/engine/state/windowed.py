@@ -22,12 +22,12 @@ from millstream.columns.block_index import BlockIndex
 from millstream.columns.hash_index import HashIndex
 from millstream.engine.state.frozen import Frozen, freeze
 from millstream.engine.state.held import HeldKeys
-from millstream.engine.state.pages import RowShape
 from millstream.engine.state.ring import RING_PAGES, Ring
 from millstream.engine.state.segment import FIRST_EXTRA, IDS, Segment, bytes_of_row
 from millstream.engine.state.slots import Rows, fresh_rows
 from millstream.functions.aggregates.kernels import ColumnKernel
 from millstream.store.interfaces import Commit, Later, StoreId, View
+from millstream.store.state_rows import RowShape
 
 COLD_BYTES = 32 << 20
 """So much memory the segments of one operator may take, beyond those touched since the last

@@ -16,12 +16,13 @@ import pyarrow as pa
 from millstream.errors import StoreError
 from millstream.serde.base import Layout, TypedPart
 from millstream.store.interfaces import Done, Later, Records, StatePart, StoreId, Topic
-from millstream.store.sqlite.blobs import canonical, is_dictionary, number_offsets
+from millstream.store.sqlite.blobs import canonical, first_offsets, number_offsets
 from millstream.store.sqlite.cache import Run, TailCache
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.flight import Flight
 from millstream.store.sqlite.image import SEQ, Image, Log, first_of
 from millstream.store.sqlite.layouts import know
+from millstream.store.sqlite.parts import is_dictionary
 from millstream.store.sqlite.pending import Action, Pending, PendingPart, PendingRun
 from millstream.store.sqlite.reader import Reader
 from millstream.store.sqlite.write import (
@@ -270,15 +271,13 @@ class SqliteCommit(Reader):
         if count == 0:
             return records
         records = canonical(records)
-        self._check_partitions(log.topic, records.partition)
-        offsets = _advance(log.offsets, records.partition)
-        records.offset = number_offsets(records.partition, dict(enumerate(log.offsets)))
-        self._image.logs[topic_id] = Log(log.topic, log.records + count, offsets)
+        records.offset, firsts, ends = _number(log, records.partition)
+        self._image.logs[topic_id] = Log(log.topic, log.records + count, ends)
         self._pending.touched.logs.add(topic_id)
         for part in (records.key, records.value):
             if isinstance(part, TypedPart):
                 self._know_layout(part.layout)
-        self._pending.add_run(topic_id, PendingRun(log.records, records))
+        self._pending.add_run(topic_id, PendingRun(log.records, records, firsts))
         self._spill_over()
         return records
 
@@ -458,17 +457,6 @@ class SqliteCommit(Reader):
         self._pending.shapes.append(shape_id)
         return shape_id
 
-    def _check_partitions(self, topic: Topic, partition: np.ndarray) -> None:
-        if topic.partitions == 1:
-            wrong = bool(partition.any())
-        else:
-            wrong = int(partition.min()) < 0 or int(partition.max()) >= topic.partitions
-        if wrong:
-            raise StoreError(
-                f"topic '{topic.name}' has {topic.partitions} partitions, and a record was written"
-                " to another one"
-            )
-
     def _begin(self) -> None:
         if not self._has_begun:
             self._settle()
@@ -484,11 +472,28 @@ class SqliteCommit(Reader):
         self._pending = Pending()
 
 
-def _advance(offsets: tuple[int, ...], partition: np.ndarray) -> tuple[int, ...]:
-    if len(offsets) == 1:
-        return (offsets[0] + len(partition),)
-    counts = np.bincount(partition, minlength=len(offsets)).tolist()
-    return tuple(o + n for o, n in zip(offsets, counts, strict=True))
+def _number(
+    log: Log, partition: np.ndarray
+) -> tuple[np.ndarray, list[tuple[int, int]], tuple[int, ...]]:
+    """The offsets of new records of a topic, the first one of each partition that occurs, and the
+    next one of every partition. StoreError where there is no such partition."""
+    partitions, count = len(log.offsets), len(partition)
+    if partitions == 1:
+        wrong = bool(np.count_nonzero(partition))
+    else:
+        wrong = int(partition.min()) < 0 or int(partition.max()) >= partitions
+    if wrong:
+        raise StoreError(
+            f"topic '{log.topic.name}' has {partitions} partitions, and a record was written to"
+            " another one"
+        )
+    if partitions == 1:
+        (start,) = log.offsets
+        return np.arange(start, start + count), [(0, start)], (start + count,)
+    offset = number_offsets(partition, dict(enumerate(log.offsets)))
+    counts = np.bincount(partition, minlength=partitions).tolist()
+    ends = tuple([o + n for o, n in zip(log.offsets, counts, strict=True)])
+    return offset, first_offsets(partition, offset), ends
 
 
 # `json.dumps` makes one for each call, unless all is as by default.

@@ -16,8 +16,10 @@ import msgspec
 import pyarrow as pa
 
 from millstream.store.interfaces import Records
-from millstream.store.sqlite.blobs import decode_rows, decode_run
+from millstream.store.sqlite.blobs import RunHead, decode_run
 from millstream.store.sqlite.layouts import KnownLayout
+from millstream.store.sqlite.packing import squeeze, unsqueeze
+from millstream.store.sqlite.parts import decode_rows
 from millstream.store.state_rows import StateRows
 
 MOST_ROWS = 1024
@@ -33,7 +35,7 @@ class RunContent(msgspec.Struct, array_like=True, frozen=True):
     topic: int
     base: int
     count: int
-    head: bytes
+    head: RunHead
     body: bytes
 
 
@@ -64,23 +66,17 @@ class FrameContent(msgspec.Struct, array_like=True, frozen=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(FrameContent).decode
-_CODEC = pa.Codec("lz4_raw")
-_SIZE_BYTES = 4
 
 
 def encode_frame(content: FrameContent) -> bytes:
     """A frame as bytes. Arrow's messages of a few rows are mostly headers that repeat each other:
     20 KB become 3, in 20 µs."""
-    whole = _encode(content)
-    packed: bytes = _CODEC.compress(whole, asbytes=True)
-    return len(whole).to_bytes(_SIZE_BYTES, "little") + packed
+    return squeeze(_encode(content))
 
 
 def decode_frame(body: bytes) -> FrameContent:
     """The opposite of `encode_frame`."""
-    size = int.from_bytes(body[:_SIZE_BYTES], "little")
-    packed = pa.py_buffer(body).slice(_SIZE_BYTES)
-    return _decode(_CODEC.decompress(packed, decompressed_size=size))
+    return _decode(unsqueeze(body))
 
 
 class FrameRun:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -34,8 +35,7 @@ def topic_of(counter: str) -> int | None:
     return int(counter[len(_FIRST) :]) if counter.startswith(_FIRST) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(NamedTuple):
     """A topic, how many records it has had, and the next offset of each partition."""
 
     topic: Topic
@@ -205,7 +205,7 @@ def _apply(image: Image, number: int, body: bytes) -> None:
     for topic, records, offsets in content.ends:
         # It is not there only where its own row is damaged, and that was told.
         if topic in image.logs:
-            image.logs[topic] = replace(image.logs[topic], records=records, offsets=tuple(offsets))
+            image.logs[topic] = Log(image.logs[topic].topic, records, tuple(offsets))
         frames.touched.logs.add(topic)
     for owner, topic, ordinal in content.positions:
         image.positions.setdefault(owner, {})[topic] = ordinal

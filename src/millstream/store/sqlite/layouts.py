@@ -19,11 +19,13 @@ class KnownLayout:
     each part; these compare by identity.
     """
 
-    __slots__ = ("layout", "types")
+    __slots__ = ("is_flat", "layout", "types")
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.types: tuple[pa.DataType, ...] = tuple(arrow_type(c.type) for c in layout.columns)
+        self.is_flat = all(t.num_fields == 0 for t in self.types)
+        """Whether no column is nested."""
 
 
 _known: dict[Layout, KnownLayout] = {}

@@ -65,6 +65,18 @@ _decode_plan = msgspec.msgpack.Decoder(_Plan).decode
 _LENGTH_BYTES = 4
 
 
+def squeeze(whole: bytes) -> bytes:
+    """Bytes compressed, with their number before them."""
+    packed: bytes = _CODEC.compress(whole, asbytes=True)
+    return len(whole).to_bytes(_LENGTH_BYTES, "little") + packed
+
+
+def unsqueeze(body: bytes) -> pa.Buffer:
+    """The opposite of `squeeze`."""
+    size = int.from_bytes(body[:_LENGTH_BYTES], "little")
+    return _CODEC.decompress(pa.py_buffer(body).slice(_LENGTH_BYTES), decompressed_size=size)
+
+
 def pack(arrays: Sequence[pa.Array]) -> bytes:
     """Columns of any types but dictionaries, of one length that is not 0, as bytes."""
     columns: list[pa.Array] = []

@@ -17,10 +17,11 @@ FEW_ROWS = 256
 
 @dataclass(slots=True)
 class PendingRun:
-    """An appended run. It is encoded when it is written."""
+    """An appended run, and the first offset of each partition. It is encoded when it is written."""
 
     base: int
     records: Records
+    firsts: list[tuple[int, int]]
 
 
 class Action(Enum):

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from millstream.store.interfaces import Records, StatePart
-from millstream.store.sqlite.blobs import decode_rows, decode_run
+from millstream.store.sqlite.blobs import decode_head, decode_run
 from millstream.store.sqlite.checksums import checksum_body
 from millstream.store.sqlite.connection import Row
 from millstream.store.sqlite.cuts import Cuts, decode_cuts
 from millstream.store.sqlite.failures import damaged
 from millstream.store.sqlite.image import Image
+from millstream.store.sqlite.parts import decode_rows
 
 RUN_COLUMNS = "topic, base, count, first_seq, last_seq, head, crc, body"
 PART_COLUMNS = "store, page, shape, form, count, cuts, crc, body"
@@ -37,7 +38,7 @@ def read_run(row: Row, image: Image, topic: str) -> tuple[int, Records]:
     last = base + count - 1 if _is_place(row) else "..."
     with _damage(f"records {base} to {last} of topic '{topic}'"):
         _compare(checksum_body(body, *small), crc)
-        return base, decode_run(head, body, count, image.layouts)
+        return base, decode_run(decode_head(head), body, count, image.layouts)
 
 
 def read_part(row: Row, image: Image) -> tuple[Cuts | None, StatePart]:

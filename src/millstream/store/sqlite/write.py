@@ -8,12 +8,7 @@ from typing import Any
 
 from millstream.store.interfaces import Records
 from millstream.store.records import concat_records, same_shape, slice_records
-from millstream.store.sqlite.blobs import (
-    encode_rows,
-    encode_run,
-    encode_small_rows,
-    encode_small_run,
-)
+from millstream.store.sqlite.blobs import encode_few, encode_head, encode_run
 from millstream.store.sqlite.checksums import checksum, checksum_body
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.cuts import Cuts, encode_cuts
@@ -31,8 +26,9 @@ from millstream.store.sqlite.frames import (
 )
 from millstream.store.sqlite.image import NUMBER, Image, topic_of
 from millstream.store.sqlite.layouts import KnownLayout, dump_layout
+from millstream.store.sqlite.parts import encode_few_rows, encode_rows
 from millstream.store.sqlite.pending import Action, Pending, PendingPart, PendingRun
-from millstream.store.state_rows import joined
+from millstream.store.state_rows import StateRows
 
 MERGE_FRAMES = 32
 """So many frames are merged at once. The more there are, the longer the commit that does it takes
@@ -144,17 +140,27 @@ def _frame(image: Image, pending: Pending) -> FrameContent:
         metas=[(s, image.metas[s]) for s in touched.metas],
         entries=[(kind, i, image.entries[kind].get(i)) for kind, i in touched.entries],
         runs=[
-            RunContent(topic, r.base, len(r.records), *encode_small_run(r.records, layouts))
+            _run_content(topic, run, layouts)
             for topic, runs in pending.runs.items()
-            for r in runs
+            for run in runs
         ],
         parts=[
-            PartContent(store, p.page, p.shape, *encode_small_rows(p.rows, p.shape > 0))
+            _part_content(store, part.page, part.shape, part.rows)
             for store, parts in pending.parts.items()
-            for p in parts
-            if p.rows is not None
+            for part in parts
+            if part.rows is not None
         ],
     )
+
+
+def _run_content(topic: int, run: PendingRun, layouts: dict[KnownLayout, int]) -> RunContent:
+    head, body = encode_few(run.records, run.firsts, layouts)
+    return RunContent(topic, run.base, len(run.records), head, body)
+
+
+def _part_content(store: int, page: int, shape: int, rows: StateRows) -> PartContent:
+    form, body = encode_few_rows(rows, shape > 0)
+    return PartContent(store, page, shape, form, rows.num_rows, body)
 
 
 def _write_removals(connection: Connection, image: Image, pending: Pending) -> None:
@@ -341,8 +347,9 @@ def _write_run(
         head, body = encode_run(records, layouts)
         if len(body) <= RUN_BYTES or count == 1:
             small = (topic, base, count, int(records.seq.min()), int(records.seq.max()))
-            crc = checksum_body(body, *small, head)
-            connection.run(_INSERT_RUN, (*small, crc, head, body))
+            told = encode_head(head)
+            crc = checksum_body(body, *small, told)
+            connection.run(_INSERT_RUN, (*small, crc, told, body))
             return [(topic, base, records)]
     half = count // 2
     first, second = slice_records(records, 0, half), slice_records(records, half, count)
@@ -416,9 +423,10 @@ def _insert_joined(
 ) -> None:
     """Insert the rows of parts of one page, which have one shape."""
     page, shape = parts[0].page, parts[0].shape
-    rows = joined([part.rows for part in parts]).batch()
+    rows = [part.rows for part in parts]
     form, body = encode_rows(rows, shape > 0)
-    _insert_part(connection, (store, page, shape, form, rows.num_rows), cuts, body)
+    count = sum([r.num_rows for r in rows])
+    _insert_part(connection, (store, page, shape, form, count), cuts, body)
 
 
 def _write_part(connection: Connection, store: int, change: PendingPart) -> None:
@@ -426,11 +434,9 @@ def _write_part(connection: Connection, store: int, change: PendingPart) -> None
         connection.run("DELETE FROM part WHERE store = ? AND page = ?", (store, change.page))
     if change.rows is None:
         return
-    batch = change.rows.batch()
-    for start, stop in _cuts(batch.num_rows, batch.nbytes):
-        rows = batch.slice(start, stop - start)
-        form, body = encode_rows(rows, change.shape > 0)
-        small = (store, change.page, change.shape, form, rows.num_rows)
+    for start, stop in _cuts(change.rows.num_rows, change.rows.nbytes):
+        form, body = encode_rows([change.rows.slice(start, stop)], change.shape > 0)
+        small = (store, change.page, change.shape, form, stop - start)
         _insert_part(connection, small, None, body)
 
 
