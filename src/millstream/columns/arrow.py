@@ -21,6 +21,7 @@ DATE, TIME and TIMESTAMP are plain integers inside, because Java's range is wide
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,30 @@ def true_mask(array: pa.Array) -> np.ndarray:
     return np.asarray(array.to_numpy(zero_copy_only=False), bool)
 
 
+_OF_NUMPY = {
+    np.dtype(np.int32): pa.int32(),
+    np.dtype(np.int64): pa.int64(),
+    np.dtype(np.float64): pa.float64(),
+}
+
+
+def of_numbers(values: np.ndarray) -> pa.Array:
+    """NumPy's numbers as an Arrow array of the same memory."""
+    data_type = _OF_NUMPY.get(values.dtype)
+    if data_type is None or not values.flags.c_contiguous:
+        return pa.array(values)
+    return pa.Array.from_buffers(data_type, len(values), [None, pa.py_buffer(values)], 0)
+
+
+def of_texts(texts: Sequence[str]) -> pa.Array:
+    """A few short texts as a string array: not for texts of 2 GB together."""
+    encoded = [text.encode() for text in texts]
+    ends = np.array([0, *accumulate(map(len, encoded))], np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(_STRING, len(encoded), buffers, 0)
+
+
+_STRING = pa.string()
 _TAKE = pc.get_function("array_take")
 
 
@@ -155,7 +180,7 @@ def pick(array: pa.Array, rows: np.ndarray) -> pa.Array:
     if len(rows) <= VERY_FEW:
         return joined([array.slice(row, 1) for row in rows.tolist()], array.type)
     if len(rows) <= _FEW and array.type.id in _NUMBERS and array.null_count == 0:
-        return pa.array(array.to_numpy()[rows])
+        return of_numbers(array.to_numpy()[rows])
     return take(array, pa.array(rows))
 
 
@@ -176,7 +201,7 @@ def pick_all(arrays: Sequence[pa.Array], rows: np.ndarray) -> list[pa.Array]:
     index, found = None, []
     for array in arrays:
         if array.type.id in _NUMBERS and array.null_count == 0:
-            found.append(pa.array(array.to_numpy()[rows]))
+            found.append(of_numbers(array.to_numpy()[rows]))
             continue
         index = pa.array(rows) if index is None else index
         found.append(take(array, index))
@@ -187,8 +212,17 @@ def masked(arrays: list[pa.Array], null: np.ndarray) -> list[pa.Array]:
     """The arrays with nulls where the mask is true."""
     if not np.count_nonzero(null):
         return arrays
-    bits = np.packbits(~null, bitorder="little")
+    bits = _bits_of_few(null) if len(null) <= _FEW else np.packbits(~null, bitorder="little")
     return [_masked(a, null, bits) for a in arrays]
+
+
+def _bits_of_few(null: np.ndarray) -> np.ndarray:
+    """As `packbits` of the opposite, without a kernel."""
+    bits = 0
+    for place, is_null in enumerate(null.tolist()):
+        if not is_null:
+            bits |= 1 << place
+    return np.frombuffer(bits.to_bytes(-(-len(null) // 8), "little"), np.uint8)
 
 
 def _masked(array: pa.Array, null: np.ndarray, bits: np.ndarray) -> pa.Array:

@@ -50,7 +50,7 @@ class KeyIndex:
         self._texts = all(x in (t.STRING, t.BYTES) for x in self.types)
         # Python tells values of these types apart exactly as their bytes do.
         can_recall = all(x in (t.STRING, *_INTEGERS) for x in self.types)
-        self._recalled: dict[tuple[object, ...], int] = {}
+        self._recalled: dict[object, int] = {}
         self._few = (_RECALL_INTEGERS if self._plain else _RECALL_ROWS) if can_recall else 0
         """Up to so many rows a dict is asked first."""
 
@@ -143,7 +143,7 @@ class KeyIndex:
             return np.asarray(found[encoded.indices.to_numpy()])
         return self._index.find(*self._codes(arrays))
 
-    def _recall(self, keys: Iterable[tuple[tuple[object, ...], int]]) -> None:
+    def _recall(self, keys: Iterable[tuple[object, int]]) -> None:
         """Remember the numbers of some keys."""
         if len(self._recalled) >= _RECALLED:
             self._recalled.clear()
@@ -160,11 +160,11 @@ class KeyIndex:
         self._recall((rows[place], i) for place, i in places)
         return ids, unknown[first]
 
-    def _recalled_ids(
-        self, arrays: list[pa.Array]
-    ) -> tuple[list[tuple[object, ...]], np.ndarray, np.ndarray]:
+    def _recalled_ids(self, arrays: list[pa.Array]) -> tuple[list[object], np.ndarray, np.ndarray]:
         """The rows' keys, their numbers as far as they are recalled, and where they are not."""
-        rows = list(zip(*[a.to_pylist() for a in arrays], strict=True))
+        rows: list[object] = arrays[0].to_pylist()
+        if len(arrays) > 1:
+            rows = list(zip(*[a.to_pylist() for a in arrays], strict=True))
         known = self._recalled.get
         ids = [known(row, -1) for row in rows]
         if -1 not in ids:

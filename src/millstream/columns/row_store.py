@@ -92,6 +92,10 @@ class RowStore:
 
     def _rows_at(self, slots: np.ndarray) -> np.ndarray:
         """Row numbers; -1 for slots without a row, negative and never used ones included."""
+        if len(slots) <= arrow.VERY_FEW:
+            places = slots.tolist()
+            if places and min(places) >= 0 and max(places) < len(self._row):
+                return np.asarray(self._row[slots] - 1)
         inside = (slots >= 0) & (slots < len(self._row))
         if inside.all():
             return np.asarray(self._row[slots] - 1)

@@ -183,7 +183,8 @@ class AggregateStage:
     def _with_bounds(self, batch: Batch) -> Batch:
         bounds: list[pa.Array] = []
         if self.windowed:
-            bounds = [pa.array(batch.window_start), pa.array(batch.window_end)]
+            assert batch.window_start is not None and batch.window_end is not None
+            bounds = [arrow.of_numbers(batch.window_start), arrow.of_numbers(batch.window_end)]
         return batch.with_more(self.schema, bounds)
 
     def states(self) -> Iterator[Stateful]:

@@ -131,6 +131,8 @@ def _by_column(values: pa.Array, source: t.SqlType, target: t.SqlType) -> pa.Arr
         if source == t.DOUBLE:
             return doubles_to_text(values)
         if source in _WHOLE and len(values) <= _FEW:
+            if values.null_count == 0:
+                return arrow.of_texts(list(map(str, values.to_pylist())))
             texts = [None if v is None else str(v) for v in values.to_pylist()]
             return pa.array(texts, pa.string())
         return pc.cast(values, pa.string()) if source in _PLAIN_TEXT else None

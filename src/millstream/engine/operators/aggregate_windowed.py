@@ -32,7 +32,7 @@ from millstream.engine.operators.open_windows import Expanded, OpenWindows
 from millstream.engine.operators.windows import AggregateSpec, WindowSpec, windows_of
 from millstream.engine.state.keys import StoredKeys
 from millstream.engine.state.segment import Segment
-from millstream.engine.state.slots import Rows, joined_rows
+from millstream.engine.state.slots import Rows, all_live, joined_rows
 from millstream.engine.state.windowed import Located, WindowedState
 from millstream.functions.aggregates.kernels import States
 from millstream.store.interfaces import Commit, StoreId, View
@@ -325,7 +325,7 @@ class WindowedAggregation:
         return group
 
     def _store_group(self, group: Updated) -> None:
-        live = np.ones(len(group.number), bool)
+        live = all_live(len(group.number))
         self.state.scatter(group.located, Rows(group.states, group.rowtime, live, []))
 
     def _changes(

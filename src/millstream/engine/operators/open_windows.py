@@ -41,6 +41,7 @@ class OpenWindows:
         self._offsets = np.arange(1 - self._each, 1)
         self._few_rows = np.repeat(np.arange(_FEW), self._each)
         self._few_rows.flags.writeable = False
+        self._few_offsets = np.tile(self._offsets, _FEW)
 
     def expand(self, rowtime: np.ndarray, stream_time: np.ndarray, note_late: NoteLate) -> Expanded:
         """The rows, each at its stream time, in their open windows."""
@@ -72,6 +73,6 @@ class OpenWindows:
             return Expanded(np.arange(count), newest, True)
         if count <= _FEW:
             row = self._few_rows[: count * self._each]
-        else:
-            row = np.repeat(np.arange(count), self._each)
+            return Expanded(row, newest[row] + self._few_offsets[: len(row)])
+        row = np.repeat(np.arange(count), self._each)
         return Expanded(row, (newest[:, None] + self._offsets).ravel())

@@ -19,7 +19,7 @@ from millstream.engine.operators.windows import AggregateSpec, WindowSpec
 from millstream.engine.state.keyed import KeyedState
 from millstream.engine.state.pages import part_of
 from millstream.engine.state.segment import Segment
-from millstream.engine.state.slots import Rows, joined_rows
+from millstream.engine.state.slots import Rows, all_live, joined_rows
 from millstream.engine.state.windowed import Located, WindowedState
 from millstream.functions.aggregates.kernels import States
 from millstream.store.interfaces import Commit, StoreId, View
@@ -66,7 +66,7 @@ class SessionState:
         states: list[States],
     ) -> None:
         """Set sessions, which are distinct."""
-        live = np.ones(len(start), bool)
+        live = all_live(len(start))
         self.sessions.scatter(located, Rows(states, end, live, [end, before]))
         span = self.sessions.span
         if len(start) <= _FEW_ROWS:
@@ -85,7 +85,7 @@ class SessionState:
 
     def put_latest(self, ids: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
         """Set the latest sessions of keys, which are distinct."""
-        self.latest.scatter(ids, Rows([], end, np.ones(len(ids), bool), [start, end]))
+        self.latest.scatter(ids, Rows([], end, all_live(len(ids)), [start, end]))
 
     def expire(self, times: StreamTimes) -> None:
         """Forget segments whose every session has expired for every partition."""

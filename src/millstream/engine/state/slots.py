@@ -37,6 +37,15 @@ class Rows:
         )
 
 
+_ALL_LIVE = np.ones(64, bool)
+_ALL_LIVE.flags.writeable = False
+
+
+def all_live(count: int) -> np.ndarray:
+    """A mask for so many rows that all exist; not to be written to."""
+    return _ALL_LIVE[:count] if count <= len(_ALL_LIVE) else np.ones(count, bool)
+
+
 def fresh_rows(kernels: Sequence[ColumnKernel], count: int, extra: int = 0) -> Rows:
     """Rows of no input: initial states, not live."""
     return Rows(

@@ -111,7 +111,6 @@ class NumericKernel:
         self.types = types
         self.stored_width = len(types)
         self.result_type = result
-        self._result = arrow.arrow_type(result)
         self.dtypes = tuple(_DTYPES[x] for x in types)
         self.zero = tuple(False if x == t.BOOLEAN else 0 for x in types)
 
@@ -149,7 +148,7 @@ class NumericKernel:
 
     def results(self, state: list[np.ndarray]) -> pa.Array:
         """The first state column."""
-        return pa.array(state[0], self._result)
+        return arrow.of_numbers(state[0])
 
     def stored(self, state: list[np.ndarray]) -> Sequence[np.ndarray | pa.Array]:
         """Columns of numbers, as they are."""
