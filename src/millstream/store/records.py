@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
-from millstream.serde.base import Part, RawPart, TypedPart
+from millstream.serde.base import Layout, Part, RawPart, TypedPart
 from millstream.store.interfaces import Records
 
 
@@ -31,30 +30,37 @@ def slice_records(records: Records, start: int, stop: int) -> Records:
     )
 
 
-def same_shape(left: Records, right: Records) -> bool:
-    """Whether two runs can be joined: the same kinds and layouts of parts, both windowed or not."""
+def shape_of(records: Records) -> tuple[Layout | None, Layout | None, bool, bool]:
+    """What two runs that can be joined have in common: the kinds and layouts of their parts, and
+    whether they are windowed."""
+    key, value = records.key, records.value
     return (
-        _same_part(left.key, right.key)
-        and _same_part(left.value, right.value)
-        and (left.window_start is None) == (right.window_start is None)
-        and (left.window_end is None) == (right.window_end is None)
+        key.layout if isinstance(key, TypedPart) else None,
+        value.layout if isinstance(value, TypedPart) else None,
+        records.window_start is None,
+        records.window_end is None,
     )
 
 
+def same_shape(left: Records, right: Records) -> bool:
+    """Whether two runs can be joined."""
+    return shape_of(left) == shape_of(right)
+
+
 def concat_records(runs: Sequence[Records]) -> Records:
-    """One run of several of the same shape (see `same_shape`), one after the other."""
+    """One run of several of the same shape (see `shape_of`), one after the other."""
     first = runs[0]
     if len(runs) == 1:
         return first
-    return replace(
-        first,
+    lengths = [len(r) for r in runs]
+    return Records(
         partition=np.concatenate([r.partition for r in runs]),
         offset=np.concatenate([r.offset for r in runs]),
         seq=np.concatenate([r.seq for r in runs]),
         writer=np.concatenate([r.writer for r in runs]),
         rowtime=np.concatenate([r.rowtime for r in runs]),
-        key=concat_parts([r.key for r in runs], [len(r) for r in runs]),
-        value=concat_parts([r.value for r in runs], [len(r) for r in runs]),
+        key=concat_parts([r.key for r in runs], lengths),
+        value=concat_parts([r.value for r in runs], lengths),
         window_start=_concat_numbers([r.window_start for r in runs]),
         window_end=_concat_numbers([r.window_end for r in runs]),
         headers=_concat_headers(runs),
@@ -105,12 +111,6 @@ def _slice_part(part: Part, start: int, stop: int) -> Part:
         [a.slice(start, stop - start) for a in part.arrays],
         None if part.null is None else part.null[start:stop],
     )
-
-
-def _same_part(left: Part, right: Part) -> bool:
-    if isinstance(left, TypedPart) and isinstance(right, TypedPart):
-        return left.layout is right.layout or left.layout == right.layout
-    return isinstance(left, RawPart) and isinstance(right, RawPart)
 
 
 def _concat_numbers(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:

@@ -26,7 +26,6 @@ import pyarrow as pa
 
 from millstream.serde.base import Part, RawPart, TypedPart
 from millstream.store.interfaces import Records
-from millstream.store.records import size_of
 from millstream.store.sqlite.layouts import KnownLayout, know
 from millstream.store.sqlite.packing import pack, squeeze, unpack, unsqueeze
 
@@ -152,10 +151,13 @@ def canonical(records: Records) -> Records:
     )
 
 
-def encode_run(records: Records, layouts: Mapping[KnownLayout, int]) -> tuple[RunHead, bytes]:
-    """Head and body of canonical records, of which there is at least one."""
+def encode_run(
+    records: Records, size: int, layouts: Mapping[KnownLayout, int]
+) -> tuple[RunHead, bytes]:
+    """Head and body of canonical records, of which there is at least one; `size` is about how many
+    bytes they have."""
     firsts = first_offsets(records.partition, records.offset)
-    if len(records) <= FEW_ROWS and size_of(records) <= FEW_BYTES:
+    if len(records) <= FEW_ROWS and size <= FEW_BYTES:
         head, body = encode_few(records, firsts, layouts, _FEW_SQUEEZED)
         return head, squeeze(body)
     columns = _Columns()

@@ -33,9 +33,8 @@ class TailCache:
         self._decoded_bytes = 0
         self._bytes = 0
 
-    def add(self, topic: int, base: int, records: Records) -> None:
-        """Keep a run that was just committed; the oldest ones make room."""
-        size = size_of(records)
+    def add(self, topic: int, base: int, records: Records, size: int) -> None:
+        """Keep a run that was just committed, of `size` bytes; the oldest ones make room."""
         with self._mutex:
             if size > self._limit_bytes:
                 return

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from millstream.serde.base import Layout, RawPart, TypedPart
 from millstream.store.interfaces import Records
-from millstream.store.records import slice_records
+from millstream.store.records import size_of, slice_records
 from millstream.store.sqlite.blobs import (
     canonical,
     decode_run,
@@ -60,7 +60,7 @@ RICH_VALUES: list[list[Any]] = [
 
 def stored(run: Records) -> Records:
     """The run after it was written and read."""
-    head, body = encode_run(canonical(run), LAYOUTS)
+    head, body = encode_run(canonical(run), size_of(run), LAYOUTS)
     found = decode_run(head, bytes(body), len(run), BY_ID)
     firsts = first_offsets(run.partition, run.offset)
     small_head, small_body = encode_few(canonical(run), firsts, LAYOUTS)
@@ -141,7 +141,7 @@ def test_other_arrow_types_become_those_of_the_layout() -> None:
 def test_constant_and_counting_columns_take_no_room() -> None:
     run = appended(lines(["x"] * 100_000))
     run.value = raw([None] * 100_000)
-    head, body = encode_run(run, LAYOUTS)
+    head, body = encode_run(run, size_of(run), LAYOUTS)
     assert len(encode_head(head)) + len(body) < 100
 
 
@@ -149,7 +149,7 @@ def test_times_are_stored_as_small_differences() -> None:
     steps = np.random.default_rng(0).integers(0, 100, 100_000)
     run = appended(lines(["x"] * 100_000, rowtime=1_700_000_000_000 + np.cumsum(steps)))
     run.value = raw([None] * 100_000)
-    head, body = encode_run(run, LAYOUTS)
+    head, body = encode_run(run, size_of(run), LAYOUTS)
     assert len(encode_head(head)) + len(body) < 150_000
     assert np.array_equal(stored(run).rowtime, run.rowtime)
 

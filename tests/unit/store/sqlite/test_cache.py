@@ -11,7 +11,7 @@ SIZE = size_of(lines(["x" * 100] * 10))
 
 def add(cache: TailCache, topic: int, *bases: int) -> None:
     for base in bases:
-        cache.add(topic, base, lines(["x" * 100] * 10))
+        cache.add(topic, base, lines(["x" * 100] * 10), SIZE)
 
 
 def bases(cache: TailCache, topic: int) -> list[int]:
@@ -44,7 +44,8 @@ def test_the_oldest_runs_make_room_whatever_their_topic() -> None:
 def test_a_run_larger_than_the_bound_is_not_kept() -> None:
     cache = TailCache(limit_bytes=SIZE)
     add(cache, 1, 0)
-    cache.add(1, 10, lines(["x" * 1000] * 10))
+    large = lines(["x" * 1000] * 10)
+    cache.add(1, 10, large, size_of(large))
     assert bases(cache, 1) == [0]
 
 
