@@ -392,7 +392,7 @@ def test_few_keys_in_open_windows_go_by_pane(monkeypatch: pytest.MonkeyPatch) ->
     st.sampled_from(["windows", "sessions"]),
     windows,
     st.sampled_from([0, 7, 1000]),
-    st.sampled_from([COLUMNAR, EXACT]),
+    st.sampled_from([COLUMNAR, EXACT, OBJECTS]),
     st.sampled_from([ALL, LAST]),
 )
 def test_few_rows_go_the_way_of_many(
@@ -414,7 +414,7 @@ def test_few_rows_go_the_way_of_many(
 
     as_they_come = outcome()
     with (
-        mock.patch.object(aggregate_windowed, "_VERY_FEW_ROWS", 0),
+        mock.patch.object(aggregate_windowed, "FEW_ROWS", 0),
         mock.patch.object(session, "_FEW_ROWS", 0),
     ):
         assert outcome() == as_they_come

@@ -6,6 +6,7 @@ knows about windows, keys or aggregates.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import accumulate
 
 import numpy as np
@@ -108,6 +109,20 @@ class Segments:
     def last(self, places: np.ndarray) -> np.ndarray:
         """Of values per place, in segment order, each segment's last."""
         return places if self.single else np.asarray(places[self.ends])
+
+
+_MOST_KEPT = 512
+
+
+def singles(count: int) -> Segments:
+    """Segments of one row each, in order; not to be changed, for they are made once."""
+    return _singles(count) if count <= _MOST_KEPT else _singles.__wrapped__(count)
+
+
+@lru_cache(maxsize=128)
+def _singles(count: int) -> Segments:
+    every = np.arange(count)
+    return Segments(every, every, True)
 
 
 _LARGEST = (1 << 63) - 1

@@ -44,6 +44,35 @@ class Call:
         return self.kernel.pack(state[0].tolist())
 
 
+@dataclass(slots=True)
+class Results:
+    """States after some updates and before them: with the row times after, and which had no row
+    before."""
+
+    new: list[States]
+    rowtime: np.ndarray
+    old: list[States]
+    absent: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Results:
+        """The results at the given places."""
+        return Results(
+            take_states(self.new, rows),
+            self.rowtime[rows],
+            take_states(self.old, rows),
+            self.absent[rows],
+        )
+
+    def put(self, piece: slice, results: Results) -> None:
+        """Fill in the results of some places."""
+        for mine, theirs in ((self.new, results.new), (self.old, results.old)):
+            for state, part in zip(mine, theirs, strict=True):
+                for column, values in zip(state, part, strict=True):
+                    column[piece] = values
+        self.rowtime[piece] = results.rowtime
+        self.absent[piece] = results.absent
+
+
 class AggregateCalls:
     """All calls of an operator, with the columns that they read of its input."""
 

@@ -15,10 +15,12 @@ from millstream.columns.segments import Segments
 from millstream.engine.operators.aggregate_calls import (
     AggregateCalls,
     Prepared,
+    Results,
     previous_states,
     take_states,
     take_values,
 )
+from millstream.engine.operators.aggregate_few import FEW_ROWS, step_few
 from millstream.engine.operators.aggregate_output import (
     empty_changes,
     per_partition,
@@ -40,40 +42,9 @@ from millstream.store.interfaces import Commit, StoreId, View
 _MOST_WINDOWS_PER_SEGMENT = 64
 _SEGMENTS_PER_RETENTION = 64
 _FEW_ROWS = 64
-_VERY_FEW_ROWS, _FEW_PAIRS = 16, 48
-"""So many are looked at one after the other: that costs less than NumPy's calls."""
 _PIECE_ROWS = 1 << 16
 _MANY_WINDOWS = 4
 """So many of a row's windows are worth an index of neighbours."""
-
-
-@dataclass(slots=True)
-class Results:
-    """States after some updates and before them: with the row times after, and which had no row
-    before."""
-
-    new: list[States]
-    rowtime: np.ndarray
-    old: list[States]
-    absent: np.ndarray
-
-    def take(self, rows: np.ndarray) -> Results:
-        """The results at the given places."""
-        return Results(
-            take_states(self.new, rows),
-            self.rowtime[rows],
-            take_states(self.old, rows),
-            self.absent[rows],
-        )
-
-    def put(self, piece: slice, results: Results) -> None:
-        """Fill in the results of some places."""
-        for mine, theirs in ((self.new, results.new), (self.old, results.old)):
-            for state, part in zip(mine, theirs, strict=True):
-                for column, values in zip(state, part, strict=True):
-                    column[piece] = values
-        self.rowtime[piece] = results.rowtime
-        self.absent[piece] = results.absent
 
 
 @dataclass(slots=True)
@@ -116,6 +87,10 @@ class WindowedAggregation:
             return empty_changes(batch, self.spec.output, True)
         if context.row_wise and len(batch) > 1:
             return row_by_row(batch, context, self.step)
+        if len(batch) <= FEW_ROWS and not self.spec.final and not context.row_wise:
+            few = step_few(self, batch, last=context.emission is Emission.LAST)
+            if few is not None:
+                return few
         stream_time = self.times.observe(batch.rowtime, batch.partition)
         if self._can_combine(batch, stream_time, context):
             output = self._step_panes(batch)
@@ -160,7 +135,7 @@ class WindowedAggregation:
                 piece = slice(start, start + _PIECE_ROWS)
                 some = Expanded(expanded.row[piece], expanded.number[piece])
                 every.put(piece, self._every(batch, some, ids, values, context))
-        return self._changes(batch, expanded.row, expanded.number, every)
+        return self.changes(batch, expanded.row, expanded.number, every)
 
     def _every(
         self,
@@ -208,12 +183,12 @@ class WindowedAggregation:
         results, number = _results(group), group.number
         if segments.single and segments.in_order:
             trigger = None if expanded.one_each else expanded.row
-            return self._changes(batch, trigger, number, results)
+            return self.changes(batch, trigger, number, results)
         place = segments.last(segments.order)
         if sg.ascends(place):
-            return self._changes(batch, expanded.row[place], number, results)
+            return self.changes(batch, expanded.row[place], number, results)
         by_place = _rank(place, segments.rows)
-        return self._changes(
+        return self.changes(
             batch, expanded.row[place[by_place]], number[by_place], results.take(by_place)
         )
 
@@ -282,19 +257,13 @@ class WindowedAggregation:
         order = np.lexsort((group.number, last_row))
         self._observe(batch.partition, panes.last_row[expanded.row], expanded.number)
         self._expire()
-        return self._changes(
+        return self.changes(
             batch, last_row[order], group.number[order], _results(group).take(order)
         )
 
     # --- pieces -------------------------------------------------------------------------------
 
     def _group(self, ids: np.ndarray, expanded: Expanded) -> Segments:
-        if len(ids) <= _VERY_FEW_ROWS:
-            if len(set(ids.tolist())) == len(ids):  # each key has one row, in different windows
-                every = np.arange(len(expanded.row))
-                return Segments(every, every, True)
-            if len(expanded.row) <= _FEW_PAIRS:
-                return sg.by_few_pairs(ids[expanded.row], expanded.number)
         return sg.by_pair(ids[expanded.row], expanded.number)
 
     def _before(self, ids: np.ndarray, expanded: Expanded, segments: Segments) -> Updated:
@@ -328,7 +297,7 @@ class WindowedAggregation:
         live = all_live(len(group.number))
         self.state.scatter(group.located, Rows(group.states, group.rowtime, live, []))
 
-    def _changes(
+    def changes(
         self, batch: Batch, trigger: np.ndarray | None, number: np.ndarray, results: Results
     ) -> Batch:
         """The results as changes; `trigger` are the rows that cause them, None: one row each."""
@@ -359,6 +328,13 @@ class WindowedAggregation:
             if len(some):
                 last = max(some.tolist()) if len(some) <= _FEW_ROWS else int(some.max())
                 self.observed.advance(one, last * self.window.advance_ms)
+
+    def observe(self, partition: int, newest: int) -> None:
+        """Windows of a partition were written, the newest of them with this number."""
+        start_ms = newest * self.window.advance_ms
+        if start_ms > self.observed.get(partition):
+            self.observed.advance(partition, start_ms)
+            self._expire()
 
     def _expire(self) -> None:
         """Forget segments that no partition can see any more."""

@@ -51,22 +51,29 @@ class OpenWindows:
             oldest_ms, newest_ms = min(rowtime.tolist()), max(stream_time.tolist())
         else:
             oldest_ms, newest_ms = int(rowtime.min()), int(stream_time.max())
-        advance_ms = self._window.advance_ms
-        first = (oldest_ms - self._window.size_ms + advance_ms) // advance_ms
-        all_open = max(0, first) * advance_ms > newest_ms - self._closed_ms
-        if self._each and all_open and first >= 0:
-            return self._regular(rowtime)
+        if self.bounds(oldest_ms, oldest_ms, newest_ms) is not None:
+            return self.regular(rowtime)
         row, number = windows_of(rowtime, self._window)
-        if all_open:
+        first_ms = oldest_ms - self._window.size_ms + 1  # no window of theirs starts before
+        if first_ms > newest_ms - self._closed_ms:
             return Expanded(row, number)
-        closed = number * advance_ms <= (stream_time - self._closed_ms)[row]
+        closed = number * self._window.advance_ms <= (stream_time - self._closed_ms)[row]
         late = int(np.count_nonzero(closed))
         if late == 0:
             return Expanded(row, number)
         note_late(int(row[np.argmax(closed)]), late)
         return Expanded(row[~closed], number[~closed])
 
-    def _regular(self, rowtime: np.ndarray) -> Expanded:
+    def bounds(self, oldest_ms: int, newest_ms: int, stream_ms: int) -> tuple[int, int] | None:
+        """The oldest and the newest window of rows between two times; None where some window of
+        theirs has closed at a stream time, or not all of them fall into equally many."""
+        advance_ms = self._window.advance_ms
+        first = oldest_ms // advance_ms - self._each + 1
+        if self._each and first >= 0 and first * advance_ms > stream_ms - self._closed_ms:
+            return first, newest_ms // advance_ms
+        return None
+
+    def regular(self, rowtime: np.ndarray) -> Expanded:
         """As `windows_of`, where all rows fall into equally many windows."""
         count, newest = len(rowtime), rowtime // self._window.advance_ms
         if self._each == 1:

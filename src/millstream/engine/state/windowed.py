@@ -111,6 +111,14 @@ class WindowedState:
                 parts.append((segment, known if some is None else some[known], slots[known]))
         return Located(len(ids), parts)
 
+    def segment_around(self, first: int, last: int) -> Segment | None:
+        """The segment of all positions from `first` to `last`, to be written to; None where there
+        is more than one, or it is in the store alone."""
+        number = first // self.span
+        if last // self.span != number or number in self._away:
+            return None
+        return self._open(number, True)
+
     def gather(self, located: Located) -> Rows:
         """The rows of the pairs; those that are not there are fresh."""
         if len(located.parts) == 1 and located.parts[0][1] is None:
