@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 from unittest import mock
@@ -403,6 +404,9 @@ def test_few_rows_go_the_way_of_many(
     which: list[tuple[str, tuple[int, ...]]],
     emission: Emission,
 ) -> None:
+    some, times, partitions, cuts = data
+    data = (some, [1000 + time for time in times], partitions, cuts)  # no window begins before 0
+    window = replace(window, retention_ms=100_000)  # segments of more than one window
     if form == "sessions":
         window = WindowSpec(WindowKind.SESSION, 10, 10, grace, 10 + grace)
 
