@@ -85,7 +85,7 @@ def everything(store: Store) -> list[Any]:
             found.append(view.entries(kind))
         for number in view.entries("query"):
             found.append(view.positions(f"query-{number}"))
-        for name in sorted(store._image.stores, key=str):  # type: ignore[attr-defined]
+        for name in sorted(store._image.store_ids, key=str):  # type: ignore[attr-defined]
             found.append((name, view.state_meta(name)))
             found += [(part.page, part.rows.to_pydict()) for part in view.state(name)]
     return found

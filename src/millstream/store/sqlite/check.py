@@ -372,7 +372,7 @@ def _offsets(records: Records) -> tuple[dict[int, int], dict[int, int]]:
 
 
 def _check_states(connection: _Tolerant, image: Image, found: FileCheck) -> None:
-    checks = {i: StateCheck(s.query_id, s.step) for s, i in image.stores.items()}
+    checks = {i: StateCheck(s.query_id, s.step) for i, s in image.stores.items()}
     dropped = _dropped(connection, "store")
     for store, page, number in _places(connection, "part", "store, page", found):
         if store not in checks:

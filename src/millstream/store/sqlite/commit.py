@@ -21,6 +21,7 @@ from millstream.store.sqlite.cache import Run, TailCache
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.flight import Flight
 from millstream.store.sqlite.image import SEQ, Image, Log, first_of
+from millstream.store.sqlite.layered import Layered
 from millstream.store.sqlite.layouts import know
 from millstream.store.sqlite.parts import is_dictionary
 from millstream.store.sqlite.pending import Action, Pending, PendingPart, PendingRun
@@ -306,7 +307,7 @@ class SqliteCommit(Reader):
 
     def drop_page(self, store: StoreId, page: int) -> None:
         """Remove a page and all its parts."""
-        store_id = self._current().stores.get(store)
+        store_id = self._current().store_ids.get(store)
         if store_id is not None:
             self._pending.add_part(store_id, PendingPart(Action.DROP, page))
 
@@ -321,9 +322,9 @@ class SqliteCommit(Reader):
     def drop_state(self, query_id: int) -> None:
         """Remove all state of a query."""
         image = self._current()
-        for store, store_id in list(image.stores.items()):
+        for store_id, store in list(image.stores.items()):
             if store.query_id == query_id:
-                del image.stores[store]
+                del image.stores[store_id], image.store_ids[store]
                 image.metas.pop(store_id, None)
                 self._pending.parts.pop(store_id, None)
                 self._pending.stores.add(store_id)
@@ -393,12 +394,12 @@ class SqliteCommit(Reader):
             assert change.rows is not None
             yield StatePart(change.page, change.rows.batch())
 
-    def _own_entries(self, kind: str) -> dict[int, str]:
+    def _own_entries(self, kind: str) -> Layered[int, str]:
         """The entries of a kind, for this commit to change: copied from the image before once."""
         entries = self._current().entries
         if kind not in self._copied:
             self._copied.add(kind)
-            entries[kind] = dict(entries.get(kind, ()))
+            entries[kind] = entries[kind].copy() if kind in entries else Layered()
         return entries[kind]
 
     def _count(self, name: str, by: int = 1) -> int:
@@ -429,11 +430,11 @@ class SqliteCommit(Reader):
 
     def _store_id(self, store: StoreId) -> int:
         image = self._current()
-        known = image.stores.get(store)
+        known = image.store_ids.get(store)
         if known is not None:
             return known
         store_id = self._count("store") + 1
-        image.stores[store] = store_id
+        image.add_store(store, store_id)
         self._pending.stores.add(store_id)
         return store_id
 

@@ -15,6 +15,7 @@ from millstream.store.sqlite.checksums import checksum, checksum_body
 from millstream.store.sqlite.connection import Connection, Row
 from millstream.store.sqlite.failures import damaged
 from millstream.store.sqlite.frames import FramePart, FrameRun, Frames, decode_frame
+from millstream.store.sqlite.layered import Layered
 from millstream.store.sqlite.layouts import KnownLayout, know, load_layout
 
 NUMBER = "commit"
@@ -48,18 +49,19 @@ class Image:
     """The small values that commit `number` left: never changed once that commit is published.
 
     A commit works on a copy (`draft`), which becomes the next image; so undoing it is forgetting
-    the copy. Entries and small values of states are kept as JSON text. `trash` tells that dropped
-    topics or stores have left rows to delete.
+    the copy. Entries and small values of states are kept as JSON text. `stores` and `store_ids` are
+    each other's opposites. `trash` tells that dropped topics or stores have left rows to delete.
     """
 
     number: int = 0
-    counters: dict[str, int] = field(default_factory=dict)
-    logs: dict[int, Log] = field(default_factory=dict)
-    names: dict[str, int] = field(default_factory=dict)
-    positions: dict[str, dict[int, int]] = field(default_factory=dict)
-    entries: dict[str, dict[int, str]] = field(default_factory=dict)
-    stores: dict[StoreId, int] = field(default_factory=dict)
-    metas: dict[int, str] = field(default_factory=dict)
+    counters: Layered[str, int] = field(default_factory=Layered)
+    logs: Layered[int, Log] = field(default_factory=Layered)
+    names: Layered[str, int] = field(default_factory=Layered)
+    positions: Layered[str, dict[int, int]] = field(default_factory=Layered)
+    entries: dict[str, Layered[int, str]] = field(default_factory=dict)
+    stores: Layered[int, StoreId] = field(default_factory=Layered)
+    store_ids: Layered[StoreId, int] = field(default_factory=Layered)
+    metas: Layered[int, str] = field(default_factory=Layered)
     layouts: dict[int, KnownLayout] = field(default_factory=dict)
     layout_ids: dict[KnownLayout, int] = field(default_factory=dict)
     shapes: dict[int, pa.Schema] = field(default_factory=dict)
@@ -71,13 +73,14 @@ class Image:
         shapes, are still shared: whoever changes them replaces them."""
         return Image(
             self.number + 1,
-            dict(self.counters),
-            dict(self.logs),
-            dict(self.names),
-            dict(self.positions),
-            dict(self.entries),
-            dict(self.stores),
-            dict(self.metas),
+            self.counters.copy(),
+            self.logs.copy(),
+            self.names.copy(),
+            self.positions.copy(),
+            self.entries.copy(),
+            self.stores.copy(),
+            self.store_ids.copy(),
+            self.metas.copy(),
             self.layouts,
             self.layout_ids,
             self.shapes,
@@ -91,6 +94,11 @@ class Image:
         self.counters[name] = value + by
         return value
 
+    def add_store(self, store: StoreId, store_id: int) -> None:
+        """Know a state store."""
+        self.stores[store_id] = store
+        self.store_ids[store] = store_id
+
     def add_layout(self, layout: KnownLayout, layout_id: int) -> None:
         """Know a layout, leaving the images that share the dictionaries as they are."""
         self.layouts = {**self.layouts, layout_id: layout}
@@ -102,10 +110,10 @@ class Image:
 
     def name_of(self, store: int) -> str:
         """A state store, as an error names it."""
-        for known, store_id in self.stores.items():
-            if store_id == store:
-                return f"state '{known.step}' of query {known.query_id}"
-        return f"state store {store}"
+        known = self.stores.get(store)
+        if known is None:
+            return f"state store {store}"
+        return f"state '{known.step}' of query {known.query_id}"
 
     def find_shape(self, schema: pa.Schema, guess: int = 0) -> int:
         """The id of a schema, metadata included, or 0. Hashing one is slow, so a guess comes
@@ -144,7 +152,7 @@ def load_image(connection: Connection, known: Image | None = None, tell: Tell = 
     """
     image = Image()
     rows = partial(_rows, connection, tell)
-    image.counters = dict(rows("counter", "name, value"))
+    image.counters = Layered(dict(rows("counter", "name, value")))
     for topic_id, *settings, records, offsets in rows("topic", _TOPIC_COLUMNS):
         topic = Topic(topic_id, *settings)
         image.logs[topic_id] = Log(topic, records, tuple(json.loads(offsets)))
@@ -152,9 +160,9 @@ def load_image(connection: Connection, known: Image | None = None, tell: Tell = 
     for owner, topic_id, ordinal in rows("position", "owner, topic, ordinal"):
         image.positions.setdefault(owner, {})[topic_id] = ordinal
     for kind, entry_id, content in rows("entry", "kind, id, content"):
-        image.entries.setdefault(kind, {})[entry_id] = content
+        image.entries.setdefault(kind, Layered())[entry_id] = content
     for store_id, query, step, schema_hash, meta in rows("store", _STORE_COLUMNS):
-        image.stores[StoreId(query, step, schema_hash)] = store_id
+        image.add_store(StoreId(query, step, schema_hash), store_id)
         if meta is not None:
             image.metas[store_id] = meta
     known = known or image
@@ -200,7 +208,7 @@ def _apply(image: Image, number: int, body: bytes) -> None:
     """Add a frame to an image that is being loaded."""
     content = decode_frame(body)
     frames = image.frames
-    image.counters |= content.counters
+    image.counters.update(content.counters)
     frames.touched.counters |= content.counters.keys()
     for topic, records, offsets in content.ends:
         # It is not there only where its own row is damaged, and that was told.
@@ -214,7 +222,7 @@ def _apply(image: Image, number: int, body: bytes) -> None:
         image.metas[store] = meta
         frames.touched.metas.add(store)
     for kind, entry_id, text in content.entries:
-        entries = image.entries.setdefault(kind, {})
+        entries = image.entries.setdefault(kind, Layered())
         if text is None:
             entries.pop(entry_id, None)
         else:

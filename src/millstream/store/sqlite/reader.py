@@ -86,25 +86,25 @@ class Reader:
 
     def state(self, store: StoreId, pages: range | None = None) -> Iterator[StatePart]:
         """The parts of a state store, oldest first: all, or those of a range of pages."""
-        store_id = self._current().stores.get(store)
+        store_id = self._current().store_ids.get(store)
         if store_id is not None:
             yield from self._parts(store_id, ALL_PAGES if pages is None else pages)
 
     def pages(self, store: StoreId) -> list[int]:
         """The pages of a state store that have parts, ascending; no part is read for it."""
-        store_id = self._current().stores.get(store)
+        store_id = self._current().store_ids.get(store)
         return [] if store_id is None else sorted(self._pages(store_id))
 
     def state_meta(self, store: StoreId) -> dict[str, Any]:
         """The store's small values; empty where none were written."""
         image = self._current()
-        text = image.metas.get(image.stores.get(store, 0))
+        text = image.metas.get(image.store_ids.get(store, 0))
         return {} if text is None else json.loads(text)
 
     def entries(self, kind: str) -> dict[int, dict[str, Any]]:
         """The catalogue's entries of a kind, by id, oldest first."""
-        entries = self._current().entries.get(kind, {})
-        return {i: json.loads(text) for i, text in sorted(entries.items())}
+        entries = self._current().entries.get(kind)
+        return {} if entries is None else {i: json.loads(t) for i, t in sorted(entries.items())}
 
     def next_seq(self) -> int:
         """The database-wide number that the next record from outside will get."""

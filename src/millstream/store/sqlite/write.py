@@ -167,7 +167,7 @@ def _part_content(store: int, page: int, shape: int, rows: StateRows) -> PartCon
 def _write_removals(connection: Connection, image: Image, pending: Pending) -> None:
     """Before anything is added: a name may have been given to something new in this commit."""
     gone = [("topic", i) for i in pending.topics - image.logs.keys()]
-    gone += [("store", i) for i in pending.stores.difference(image.stores.values())]
+    gone += [("store", i) for i in pending.stores - image.stores.keys()]
     for kind, number in gone:
         connection.run(f"DELETE FROM {kind} WHERE id = ?", (number,))
     if gone:
@@ -207,11 +207,8 @@ def _write_topics(connection: Connection, image: Image, topics: Iterable[int]) -
 def _write_stores(connection: Connection, image: Image, stores: set[int]) -> None:
     if not stores:
         return
-    rows = [
-        (i, s.query_id, s.step, s.schema_hash, image.metas.get(i))
-        for s, i in image.stores.items()
-        if i in stores
-    ]
+    known = [(i, image.stores[i]) for i in stores if i in image.stores]
+    rows = [(i, s.query_id, s.step, s.schema_hash, image.metas.get(i)) for i, s in known]
     connection.many(
         "INSERT INTO store (id, query, step, schema_hash, meta, crc) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET meta = excluded.meta, crc = excluded.crc",
@@ -237,7 +234,7 @@ def _write_layouts(connection: Connection, image: Image, pending: Pending) -> No
 def _write_entries(connection: Connection, image: Image, entries: set[tuple[str, int]]) -> None:
     kept, gone = [], []
     for kind, entry in entries:
-        content = image.entries.get(kind, {}).get(entry)
+        content = image.entries[kind].get(entry)
         if content is None:
             gone.append((kind, entry))
         else:
@@ -380,8 +377,7 @@ def _write_parts(
     own: dict[int, list[PendingPart]],
 ) -> None:
     """Write rows of state, those of frames as one part a page where they can be merged."""
-    stores = set(image.stores.values())
-    kept = [(store, parts) for store, parts in framed.items() if store in stores]
+    kept = [(store, parts) for store, parts in framed.items() if store in image.stores]
     if kept:
         rows = [row for store, parts in kept for row in _merged(image.number, store, parts)]
         connection.many(_INSERT_PART, rows)
