@@ -6,7 +6,9 @@ that the engine promises, all tables have it then too.
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import sys
 import threading
 import time
@@ -25,12 +27,17 @@ CREATE TABLE late_pages AS SELECT userid AS k, COUNT(*) AS pages, SUM(bytes) AS 
 
 
 class Feed:
-    """Inserts clicks from several threads, together so many a second, and notes when each is due
-    and when it is visible. Time counts from when it is due, however long others took."""
+    """Gives single clicks, so many a second, and notes when each is due and when it is visible.
+    Time counts from when it is due, however long others took.
 
-    def __init__(self, db: millstream.Database, rate: int, seconds: float, threads: int) -> None:
+    They are sent from one thread that does not wait for them, as a producer of Kafka does, or
+    inserted by `callers` threads, each of which waits until its click is durable.
+    """
+
+    def __init__(self, db: millstream.Database, rate: int, seconds: float, callers: int) -> None:
         self._db = db
-        self._rate, self._threads = rate, threads
+        self._rate, self._threads = rate, max(callers, 1)
+        self._give = db.insert if callers else db.send
         self.count = int(rate * seconds)
         self._due = [0.0] * self.count
         self._seen = [0.0] * self.count
@@ -66,7 +73,7 @@ class Feed:
                 time.sleep(wait)
             self._due[i] = due
             row = self._rows[i % len(self._rows)]
-            self._db.insert("clickstream", [row | {"bytes": i, "ROWTIME": self._first_ms + i}])
+            self._give("clickstream", [row | {"bytes": i, "ROWTIME": self._first_ms + i}])
 
     def _watch(self, subscription: object) -> None:
         for row in subscription:  # type: ignore[attr-defined]
@@ -116,13 +123,18 @@ class Late:
         return next(q.lag for q in self._db.metrics().queries if q.sink == "LATE_PAGES")
 
 
-def main(path: str, rate: str, seconds: str, threads: str, late: str) -> None:
+def main(path: str, rate: str, seconds: str, callers: str, late: str, pinned: str) -> None:
     """Run the history, then the clicks; with `late` the figures are of the time it ran."""
+    if pinned == "1" and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with millstream.connect(path) as db:
         db.run(until_idle=True)
+        # As docs/how-to/latency.md says.
+        gc.collect()
+        gc.freeze()
         db.start()
-        Feed(db, int(rate), 2, int(threads)).run()  # A warm-up.
-        feed = Feed(db, int(rate), float(seconds), int(threads))
+        Feed(db, int(rate), 2, int(callers)).run()  # A warm-up.
+        feed = Feed(db, int(rate), float(seconds), int(callers))
         late_query = Late(db, 1.0)
         if late == "1":
             late_query.start()

@@ -2,15 +2,17 @@
 
     python -m benchmarks.latency [--rate N] [--seconds N] [--json FILE] [--small]
 
-Clicks are inserted one by one at 1,000 a second, from several threads as clients do, each due at
-its own moment: one that has to wait for others has waited. Then the same while a new query reads
-the whole history from its beginning.
+Clicks are sent one by one at 1,000 a second, each due at its own moment: one that has to wait for
+others has waited. Then the same while a new query reads the whole history from its beginning;
+from eight threads, each of which waits until its click is durable before it inserts the next; and
+with the process on both processors, between which Python's one lock goes to and fro.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks import report
 from benchmarks.children import Figures, run_child
@@ -18,6 +20,26 @@ from benchmarks.clicks import generate
 from benchmarks.prepare import database_with_clicks
 
 _USERS = 1000
+_FEW = 1000
+
+
+class Run(NamedTuple):
+    """How clicks are given: sent, or inserted by `callers` threads that wait; `late`: while a query
+    catches up; `pinned`: by a process that stays on one processor. `suffix` names its figures."""
+
+    name: str
+    suffix: str = ""
+    callers: int = 0
+    late: bool = False
+    pinned: bool = True
+
+
+_RUNS = (
+    Run("sent"),
+    Run("sent beside a query that catches up", "_catchup", late=True),
+    Run("inserted by 8 callers who wait", "_waiting", callers=8),
+    Run("sent, on both processors", "_spread", pinned=False),
+)
 _PERCENTS = (50.0, 95.0, 99.0, 99.9)
 
 
@@ -26,7 +48,6 @@ def main() -> None:
     parser = report.parser(__doc__)
     parser.add_argument("--rate", type=int, default=1_000)
     parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--history", type=int, default=2_000_000)
     options = parser.parse_args()
     if options.small:
@@ -36,28 +57,24 @@ def main() -> None:
 
 def _measure(folder: Path, options: argparse.Namespace) -> tuple[Figures, str]:
     shown: list[list[object]] = []
-    found: list[list[float]] = []
-    for late, name in ((0, "alone"), (1, "beside a query that catches up")):
+    result: Figures = {}
+    base: list[float] = []
+    for run in _RUNS:
         path = folder / "latency.db"
-        history = options.history if late else 1000
+        history = options.history if run.late else _FEW
         database_with_clicks(path, generate(history, _USERS), _USERS)
-        figures = run_child(
-            "contestant_latency", path, options.rate, options.seconds, options.threads, late
-        )
+        how = (options.rate, options.seconds, run.callers, int(run.late), int(run.pinned))
+        figures = run_child("contestant_latency", path, *how)
         for left in folder.glob("latency.db*"):
             left.unlink()
         taken = figures["latencies_ms"]
         points = [report.percentile(taken, p) for p in _PERCENTS]
-        found.append(points)
-        base = found[0]
-        caught = f"{history / figures['late_s']:,.0f} records/s" if late else ""
-        shown.append([name, len(taken), *points, points[0] / base[0], points[2] / base[2], caught])
-    (p50, _, p99, _), (_, _, late_p99, _) = found
-    result = {
-        "p50_ms": round(p50, 2),
-        "p99_ms": round(p99, 2),
-        "p99_catchup_ms": round(late_p99, 2),
-    }
+        p50, _, p99, _ = points
+        base = base or points
+        caught = f"{history / figures['late_s']:,.0f} records/s" if run.late else ""
+        ratios = (p50 / base[0], p99 / base[2])
+        shown.append([run.name, len(taken), *points, *ratios, caught])
+        result |= {f"p50{run.suffix}_ms": round(p50, 2), f"p99{run.suffix}_ms": round(p99, 2)}
     heads = [
         "",
         "clicks",

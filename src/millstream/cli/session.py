@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
@@ -119,6 +120,10 @@ def _running(db: Database) -> Iterator[threading.Event]:
     """The engine runs inside; what was read is committed on leaving. The event says that a signal
     asked for the end."""
     with stop_signals() as stopped:
+        # What is there stays: a full collection that looked at all of it would take longer than
+        # ten commits.
+        gc.collect()
+        gc.freeze()
         db.start()
         try:
             yield stopped
