@@ -419,7 +419,7 @@ def test_few_rows_go_the_way_of_many(
     as_they_come = outcome()
     with (
         mock.patch.object(aggregate_windowed, "FEW_ROWS", 0),
-        mock.patch.object(session, "_FEW_ROWS", 0),
+        mock.patch.object(session, "FEW_ROWS", 0),
     ):
         assert outcome() == as_they_come
 

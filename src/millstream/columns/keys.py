@@ -73,6 +73,13 @@ class KeyIndex:
             return self._insert_few(arrays)
         return self._insert_many(arrays)
 
+    def recall(self, arrays: list[pa.Array]) -> np.ndarray | None:
+        """The number of each row's key, where there are few rows and all keys are recalled."""
+        if len(arrays[0]) > self._few:
+            return None
+        ids = [*map(self._recalled.get, _python_keys(arrays))]
+        return None if None in ids else np.array(ids, np.int64)
+
     def find(self, arrays: list[pa.Array]) -> np.ndarray:
         """The number of each row's key, -1 where it is unknown."""
         if len(arrays[0]) <= self._few:
@@ -162,9 +169,7 @@ class KeyIndex:
 
     def _recalled_ids(self, arrays: list[pa.Array]) -> tuple[list[object], np.ndarray, np.ndarray]:
         """The rows' keys, their numbers as far as they are recalled, and where they are not."""
-        rows: list[object] = arrays[0].to_pylist()
-        if len(arrays) > 1:
-            rows = list(zip(*[a.to_pylist() for a in arrays], strict=True))
+        rows = _python_keys(arrays)
         known = self._recalled.get
         ids = [known(row, -1) for row in rows]
         if -1 not in ids:
@@ -226,6 +231,14 @@ class KeyIndex:
             ids[held], some = self._insert_many([array.take(pa.array(held))])
             fresh.append(held[some])
         return ids, np.concatenate(fresh) if fresh else np.empty(0, np.int64)
+
+
+def _python_keys(arrays: list[pa.Array]) -> list[object]:
+    """Each row's key: the value of the only column, or the values of all."""
+    if len(arrays) == 1:
+        values: list[object] = arrays[0].to_pylist()
+        return values
+    return [*zip(*[a.to_pylist() for a in arrays], strict=True)]
 
 
 def _picked(arrays: list[pa.Array], rows: np.ndarray) -> list[pa.Array]:

@@ -173,6 +173,14 @@ class AggregateCalls:
         """Fresh states of every call."""
         return [k.initial(count) for k in self.kernels]
 
+    def reset(self, states: list[States], places: np.ndarray) -> None:
+        """Make the states at some places fresh ones."""
+        if len(places) == 0:
+            return
+        for state, fresh in zip(states, self.initial(len(places)), strict=True):
+            for column, values in zip(state, fresh, strict=True):
+                column[places] = values
+
     def results(self, states: list[States]) -> list[pa.Array]:
         """One column per call."""
         return [k.results(s) for k, s in zip(self.kernels, states, strict=True)]

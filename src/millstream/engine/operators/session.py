@@ -32,6 +32,7 @@ from millstream.engine.operators.session_events import (
     session_changes,
     valid_until,
 )
+from millstream.engine.operators.session_few import FEW_ROWS, step_few
 from millstream.engine.operators.session_rows import (
     EventList,
     add_row,
@@ -41,8 +42,6 @@ from millstream.engine.operators.windows import AggregateSpec, WindowSpec
 from millstream.engine.state.slots import Rows, joined_rows
 from millstream.functions.aggregates.kernels import States
 from millstream.store.interfaces import Commit, StoreId, View
-
-_FEW_ROWS = 64
 
 
 @dataclass(slots=True)
@@ -67,6 +66,7 @@ class SessionAggregation:
         self.keys = self.state.keys
         self.times = StreamTimes()
         self.closing = SessionClosing(name, window)
+        self._may_be_plain = self.calls.columnar and not spec.final
         self._store = store
 
     # --- steps --------------------------------------------------------------------------------
@@ -77,6 +77,10 @@ class SessionAggregation:
             return empty_changes(batch, self.spec.output, True)
         if context.row_wise and len(batch) > 1:
             return row_by_row(batch, context, self.step)
+        if len(batch) <= FEW_ROWS and self._may_be_plain and not context.row_wise:
+            few = step_few(self, batch, last=context.emission is Emission.LAST)
+            if few is not None:
+                return few
         stream_time, before = self._observe(batch)
         ids = self.keys.ids(batch.key_arrays, batch.partition)
         arrived = Arrived(batch, ids, stream_time, before)
@@ -107,10 +111,6 @@ class SessionAggregation:
 
     def _events(self, arrived: Arrived, context: StepContext, emission: Emission) -> Events:
         """What the rows do to sessions, in the order in which it happens."""
-        if self._is_plain(arrived, context):
-            events = self._one_row_each(arrived, emission)
-            if events is not None:
-                return events
         return self._by_key(arrived, context, emission).in_order()
 
     def _by_key(self, arrived: Arrived, context: StepContext, emission: Emission) -> Events:
@@ -149,108 +149,6 @@ class SessionAggregation:
             odd |= np.logical_or.reduceat(bad, segments.starts)
         return np.asarray(odd)
 
-    # --- a few keys with a row each ---------------------------------------------------------------
-
-    def _is_plain(self, arrived: Arrived, context: StepContext) -> bool:
-        """Whether there are few rows, each of another key."""
-        ids = arrived.ids
-        return (
-            len(ids) <= _FEW_ROWS
-            and not context.row_wise
-            and self.calls.columnar
-            and len(set(ids.tolist())) == len(ids)
-        )
-
-    def _one_row_each(self, arrived: Arrived, emission: Emission) -> Events | None:
-        """As `_regular`, where each row is all that its key has; None where one is out of order or
-        late."""
-        ids = arrived.ids
-        latest = self.state.latest.gather(ids)
-        sessions = self._sessions_of_few(arrived, latest)
-        if sessions is None:
-            return None
-        goes_on, starts, same = sessions
-        start = np.array(starts, np.int64)
-        located = self.state.sessions.locate(ids, start)
-        stored = self.state.sessions.gather(located)
-        fresh = [row for row, goes in enumerate(goes_on) if not goes]
-        before = stored.extra[BEFORE]
-        if fresh:
-            _reset(stored, np.array(fresh), self.calls)
-            live, known = latest.live, latest.extra[START]
-            before[fresh] = np.where(live[fresh], known[fresh], -1)
-        rows = np.arange(len(ids))
-        values = self.calls.prepare(arrived.batch)
-        states = self.calls.last(stored.states, values, Segments(rows, rows, True))
-        times = arrived.batch.rowtime
-        self.state.put(located, start, times, before, states)
-        self.state.put_latest(ids, start, times)
-        if emission is Emission.ALL:
-            at = times.tolist()
-            same = [s and first == time for s, first, time in zip(same, starts, at, strict=True)]
-        return self._few_events(arrived, latest, goes_on, start, same, states, stored)
-
-    def _sessions_of_few(
-        self, arrived: Arrived, latest: Rows
-    ) -> tuple[list[bool], list[int], list[bool]] | None:
-        """Per row, which is all that its key has: whether it goes on with the key's latest session,
-        where its session starts, and whether that session's end stays."""
-        size_ms, kept_ms = self.window.size_ms, self.window.kept_ms
-        closed_ms = size_ms + self.window.grace_ms
-        goes_on, starts, same = [], [], []
-        for time, stream_time, observed, live, start, end in zip(
-            arrived.batch.rowtime.tolist(),
-            arrived.stream_time.tolist(),
-            arrived.before.tolist(),
-            latest.live.tolist(),
-            latest.extra[START].tolist(),
-            latest.extra[LAST_END].tolist(),
-            strict=True,
-        ):
-            if time < stream_time - closed_ms or (live and end > time):
-                return None
-            goes = live and time - end <= size_ms and end >= observed - kept_ms
-            goes_on.append(goes)
-            starts.append(start if goes else time)
-            same.append(goes and end == time)
-        return goes_on, starts, same
-
-    def _few_events(
-        self,
-        arrived: Arrived,
-        latest: Rows,
-        goes_on: list[bool],
-        start: np.ndarray,
-        same: list[bool],
-        states: list[States],
-        stored: Rows,
-    ) -> Events:
-        """A session that grew is gone first, then there is the longer one."""
-        rows: list[int] = []
-        gone: list[bool] = []
-        had: list[bool] = []
-        for place, (goes, stays) in enumerate(zip(goes_on, same, strict=True)):
-            if goes and not stays:
-                rows.append(place)
-                gone.append(True)
-                had.append(True)
-            rows.append(place)
-            gone.append(False)
-            had.append(stays)
-        row = np.array(rows, np.int64)
-        left = np.array(gone, bool)
-        return Events(
-            row,
-            np.array([not leaves for leaves in gone], np.int64),
-            arrived.ids[row],
-            start[row],
-            np.where(left, latest.extra[LAST_END][row], arrived.batch.rowtime[row]),
-            left,
-            np.array(had, bool),
-            take_states(states, row),
-            take_states(stored.states, row),
-        )
-
     # --- keys in order ------------------------------------------------------------------------
 
     def _regular(
@@ -279,7 +177,7 @@ class SessionAggregation:
         start = np.where(goes_on, latest.extra[START][key_of], times[first])
         located = self.state.sessions.locate(ids, start)
         stored = self.state.sessions.gather(located)
-        _reset(stored, np.flatnonzero(~goes_on), self.calls)
+        self.calls.reset(stored.states, np.flatnonzero(~goes_on))
         values = take_values(self.calls.prepare(batch), segments.order)
         last_time = times[sessions.ends]
         if emission is Emission.ALL:
@@ -581,15 +479,6 @@ def _pick(arrived: Arrived, rows: np.ndarray) -> Arrived:
         arrived.stream_time[rows],
         arrived.before[rows],
     )
-
-
-def _reset(rows: Rows, places: np.ndarray, calls: AggregateCalls) -> None:
-    """Initial states in some places."""
-    if len(places) == 0:
-        return
-    for state, fresh in zip(rows.states, calls.initial(len(places)), strict=True):
-        for column, values in zip(state, fresh, strict=True):
-            column[places] = values
 
 
 def _stacked(first: list[States], second: list[States]) -> list[States]:

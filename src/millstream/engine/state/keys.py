@@ -33,6 +33,9 @@ class StoredKeys:
 
     def ids(self, arrays: list[pa.Array], partition: np.ndarray) -> np.ndarray:
         """The number of each row's key; unknown keys get the next numbers."""
+        recalled = self.index.recall(arrays)
+        if recalled is not None:
+            return recalled
         ids, first = self.index.insert(arrays)
         if len(first):
             self._reserve(len(self.index))
