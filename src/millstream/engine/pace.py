@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 _BUSY_S = 0.004
 """Time for lagging queries in a commit that carries live records: about as long as the recipe takes
 for a few of these. Callers who wait for their rows cannot bring more before it is over."""
-_QUIET_S = 0.050
+_QUIET_S = 0.025
 """The same where none came: the next one waits no longer than this."""
 _FEWEST_ROWS = 500
 _FIRST_GUESS = 100_000.0
+
+
+class Share(NamedTuple):
+    """How many records of a topic a group of lagging queries may take, how long it may look for
+    them, and which groups are due: where they are many, they take turns."""
+
+    rows: int
+    seconds: float
+    due: list[int]
 
 
 class Pace:
@@ -24,15 +34,16 @@ class Pace:
         self._rows_per_s = _FIRST_GUESS
         self._turn = 0
 
-    def share(self, lagging: Sequence[int], *, busy: bool) -> tuple[int, list[int]]:
-        """How many records of a topic a group of lagging queries may take, and which groups are
-        due: where they are many, they take turns."""
-        total = int(self._rows_per_s * (_BUSY_S if busy else _QUIET_S))
+    def share(self, lagging: Sequence[int], *, busy: bool) -> Share:
+        """What lagging groups may take in a commit, `busy` where it carries live records."""
+        seconds = _BUSY_S if busy else _QUIET_S
+        total = int(self._rows_per_s * seconds)
         count = min(len(lagging), max(1, total // _FEWEST_ROWS))
         turn = self._turn % len(lagging)
         self._turn += count
         due = [*lagging[turn:], *lagging[:turn]][:count]
-        return min(max(total // count, _FEWEST_ROWS), self._max_rows), due
+        rows = min(max(total // count, _FEWEST_ROWS), self._max_rows)
+        return Share(rows, seconds / count, due)
 
     def took(self, rows: int, seconds: float) -> None:
         """Lagging queries took so many rows in so much time."""

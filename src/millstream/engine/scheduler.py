@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from millstream.catalog.model import Source
 from millstream.engine.arrival import Arrivals
 from millstream.engine.noted import Noted, located
 from millstream.engine.operators.base import MOST_NOTES, Emission, Note
-from millstream.engine.pace import Pace
+from millstream.engine.pace import Pace, Share
 from millstream.engine.profile import EngineMeters
 from millstream.engine.query import Query, Reading
 from millstream.engine.read_ahead import Ahead, ReadAhead, Wanted
@@ -104,6 +105,8 @@ class Round:
         self.notes: list[LoggedNote] = []
         self._horizon = commit.next_seq() - 1
         self._slow: set[int] = set()
+        self._slow_s = 0.0
+        self._slow_rows = 0
         self._rows: dict[int, int] = {}
         self._pending: dict[int, list[Records]] = {}
         self._taken: dict[tuple[int, int, int, int], Runs] = {}
@@ -125,6 +128,7 @@ class Round:
                 moved |= self._advance(query, limits[frontier])
         for topic_id in list(self._pending):
             self._flush(topic_id)
+        self.pace.took(self._slow_rows, self._slow_s)
         return moved
 
     def _limits(self) -> dict[int, int]:
@@ -140,14 +144,17 @@ class Round:
         if len(groups) < 2:
             return limits
         lagging = [f for f in groups if f != front]
-        rows, due = self.max_rows, lagging
+        share = Share(self.max_rows, math.inf, lagging)
+        began_s = time.perf_counter()
         if limits[front] == self._horizon:
             self._slow.update(lagging)
-            rows, due = self.pace.share(lagging, busy=self._has_news(groups[front]))
+            share = self.pace.share(lagging, busy=self._has_news(groups[front]))
         for frontier in lagging:
             limits[frontier] = frontier
-            if frontier in due:
-                limits[frontier] = self._limit_of(frontier, groups[frontier], rows)
+            if frontier in share.due:
+                until_s = time.perf_counter() + share.seconds
+                limits[frontier] = self._limit_of(frontier, groups[frontier], share.rows, until_s)
+        self._slow_s += time.perf_counter() - began_s
         return limits
 
     def _has_news(self, queries: list[Query]) -> bool:
@@ -157,16 +164,20 @@ class Round:
             for topic_id, position in self.before[query.number].positions.items()
         )
 
-    def _limit_of(self, frontier: int, queries: list[Query], rows: int) -> int:
+    def _limit_of(
+        self, frontier: int, queries: list[Query], rows: int, until_s: float = math.inf
+    ) -> int:
         """The seq up to which queries can go, so that none takes more of a topic than fits one
-        commit; what others write in this commit is not counted."""
+        commit, or than can be read by a time; what others write in this commit is not counted."""
         rows = max(1, min([rows, *map(_most_rows, queries)]))
         self._rows[frontier] = rows
         places = {p for q in queries for p in self.before[q.number].positions.items()}
-        return min([self._horizon, *(self._seq_after(topic, at, rows) for topic, at in places)])
+        seqs = [self._seq_after(topic, at, rows, until_s) for topic, at in places]
+        return min([self._horizon, *seqs])
 
-    def _seq_after(self, topic_id: int, start: int, rows: int) -> int:
-        """The seq of the last of the next records that fit one commit, the horizon where all do."""
+    def _seq_after(self, topic_id: int, start: int, rows: int, until_s: float) -> int:
+        """The seq of the last of the next records that fit one commit, the horizon where all do.
+        Runs that others wrote one by one take long to read: then those read so far are enough."""
         end = self.commit.end(topic_id)
         if start >= end:
             return self._horizon
@@ -174,6 +185,8 @@ class Round:
         try:
             for ordinal, some in portions(self.runs.runs(self.commit, topic_id, start), rows):
                 last, reached = int(some.seq[-1]), ordinal + len(some)
+                if time.perf_counter() > until_s:
+                    break
         except DamagedError as error:
             # What lies before it is read first.
             if reached == start:
@@ -217,9 +230,10 @@ class Round:
 
     def _advance_slowly(self, query: Query, limit: int) -> bool:
         """As `_advance`, measured."""
-        rows, begin = self.rows, time.perf_counter()
+        rows, began_s = self.rows, time.perf_counter()
         moved = self._advance(query, limit)
-        self.pace.took(self.rows - rows, time.perf_counter() - begin)
+        self._slow_rows += self.rows - rows
+        self._slow_s += time.perf_counter() - began_s
         return moved
 
     def _advance(self, query: Query, limit: int) -> bool:
