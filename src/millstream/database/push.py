@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,7 +22,7 @@ from millstream.plan.analyse import Analyser, Purpose
 from millstream.plan.nodes import QueryPlan
 from millstream.sql import ast
 from millstream.sql.script import parse_statement
-from millstream.store.interfaces import Records, View
+from millstream.store.interfaces import NotInMemoryError, Records, View
 from millstream.store.portion import portions
 from millstream.store.records import slice_records
 
@@ -150,8 +151,7 @@ class Subscription:
 
     def _read(self) -> bool:
         """Read what was committed since; whether there was anything."""
-        with self._database.store.view() as view:
-            runs = self._due(view)
+        runs = self._found()
         taken: dict[int, SourceRows] = {}
         for source in self._query.sources:
             if runs[source.topic_id]:
@@ -168,6 +168,16 @@ class Subscription:
             batch = without_nothing(batch) if self._query.is_net else coalesce(batch)
         self._ready.extend(self._rows(batch))
         return True
+
+    def _found(self) -> dict[int, list[tuple[int, Records]]]:
+        """What is due, from memory where that holds all of it."""
+        store = self._database.store
+        recent = store.recent()
+        if recent is not None:
+            with suppress(NotInMemoryError):
+                return self._due(recent)
+        with store.view() as view:
+            return self._due(view)
 
     def _due(self, view: View) -> dict[int, list[tuple[int, Records]]]:
         """The next records of each topic, all of them up to the same moment in the log."""

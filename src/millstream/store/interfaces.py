@@ -235,6 +235,10 @@ class Commit(View, Protocol):
         ...
 
 
+class NotInMemoryError(LookupError):
+    """What a `Store.recent` view was asked for is in the file only."""
+
+
 class Store(Protocol):
     """One database."""
 
@@ -243,6 +247,12 @@ class Store(Protocol):
 
     def view(self) -> AbstractContextManager[View]:
         """A view of the last commit, for any thread; it stays as it is until it is left."""
+        ...
+
+    def recent(self) -> View | None:
+        """The last commit as far as memory holds it, for who follows the end of a topic: it costs
+        no transaction and need not be left. NotInMemoryError where the file is needed; None where
+        other processes may write it."""
         ...
 
     def begin(self, *, ahead: bool = False) -> Commit:

@@ -21,7 +21,7 @@ from millstream.store.sqlite.gate import Gate
 from millstream.store.sqlite.image import Image, commit_number, load_image
 from millstream.store.sqlite.integrity import check_tables
 from millstream.store.sqlite.reader import Reader
-from millstream.store.sqlite.view import SqliteView
+from millstream.store.sqlite.view import RecentView, SqliteView
 
 _PATIENCE_SECONDS = 60.0
 
@@ -63,6 +63,11 @@ class SqliteStore:
     def view(self) -> AbstractContextManager[View]:
         """A view of the last commit, for any thread; it stays as it is until it is left."""
         return SqliteView(self, self._cache)
+
+    def recent(self) -> View | None:
+        """The last commit as far as memory holds it; see `Store.recent`."""
+        self._check_open()
+        return None if self.read_only or self._is_stale else RecentView(self._image, self._cache)
 
     def begin(self, *, ahead: bool = False) -> Commit:
         """Begin a commit. While another thread has one open this waits for it; in the thread that

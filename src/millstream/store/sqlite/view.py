@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from millstream.errors import StoreError
-from millstream.store.interfaces import Later
+from millstream.store.interfaces import Later, NotInMemoryError
 from millstream.store.sqlite.cache import TailCache
 from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.image import Image
@@ -72,3 +72,23 @@ class SqliteView(Reader):
         if not self._open:
             raise StoreError("the view is over", hint="Read inside its 'with' block.")
         return self._image
+
+
+class RecentView(Reader):
+    """A view that reads an image and what is cached of topics; see `Store.recent`."""
+
+    def __init__(self, image: Image, cache: TailCache) -> None:
+        self._image = image
+        self._cache = cache
+
+    @property
+    def is_open(self) -> bool:
+        """Always: nothing is held open for it."""
+        return True
+
+    def later(self) -> Later | None:
+        """Nothing is left unread."""
+        return None
+
+    def _file(self) -> Connection:
+        raise NotInMemoryError("only the file holds it")
