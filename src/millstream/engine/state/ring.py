@@ -90,6 +90,8 @@ class Ring:
                 for page in sg.distinct(added >> PAGE_BITS).tolist():
                     self._put(commit, page, rows(added[added >> PAGE_BITS == page]))
         self._slots = max(self._slots, slots)
+        if self._debt < _FEWEST_ROWS and self._parts < _MOST_PARTS:
+            return
         # After a load there may be much to do: it is done one page at a time.
         for _ in range(1 + 2 * len(changed) // PAGE_SLOTS):
             oldest = min(self._begun, key=self._begun.__getitem__)

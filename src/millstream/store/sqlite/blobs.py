@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
+from operator import is_
 from typing import Any
 
 import msgspec
@@ -42,7 +43,6 @@ _BYTES_BEFORE, _BYTES_EACH = 4096, 256
 _FEW, _FEW_SQUEEZED, _MANY = 0, 1, 2
 _NOT_NULL, _ALL_NULL, _SOME_NULL = 0, 1, 2
 _RAW = 0
-_FILL = [bytes(-n % 8) for n in range(8)]
 _WIDTHS: dict[int, tuple[np.dtype, pa.DataType]] = {
     1: (np.dtype(np.int8), pa.int8()),
     2: (np.dtype(np.int16), pa.int16()),
@@ -136,10 +136,11 @@ class _Columns:
 
 
 def canonical(records: Records) -> Records:
-    """The records with int64 numbers, boolean masks and arrays of exactly the layouts' types."""
+    """The records with int64 numbers, boolean masks and arrays of exactly the layouts' types; their
+    offsets are given to them later."""
     return Records(
         partition=_int64(records.partition),
-        offset=_int64(records.offset),
+        offset=records.offset,
         seq=_int64(records.seq),
         writer=_int64(records.writer),
         rowtime=_int64(records.rowtime),
@@ -252,25 +253,14 @@ def _is_flat(part: _Kind) -> bool:
 
 
 def _add_buffers(arrays: list[pa.Array], count: int, pieces: list[Any]) -> list[int]:
-    """Add the buffers of columns that are not nested, each filled up to whole words; how many bytes
-    each has. None are added where columns were cut out of longer ones."""
-    sizes: list[int] = []
-    added: list[Any] = []
-    for array in arrays:
-        if array.offset:
-            return []
-        for buffer in array.buffers():
-            if buffer is None:
-                sizes.append(-1)
-                continue
-            size = buffer.size
-            sizes.append(size)
-            added.append(buffer)
-            if size & 7:
-                added.append(_FILL[size & 7])
-    if sum(sizes) > _BYTES_BEFORE + count * _BYTES_EACH:
+    """Add the buffers of columns that are not nested; how many bytes each has. None are added where
+    columns were cut out of longer ones."""
+    buffers = [buffer for array in arrays for buffer in array.buffers()]
+    sizes = [-1 if buffer is None else buffer.size for buffer in buffers]
+    is_cut = sum([array.offset for array in arrays]) > 0
+    if is_cut or sum(sizes) > _BYTES_BEFORE + count * _BYTES_EACH:
         return []
-    pieces += added
+    pieces += [buffer for buffer in buffers if buffer is not None]
     return sizes
 
 
@@ -285,8 +275,10 @@ def _few_columns(
     for arrow_type in schema.types:
         mine = []
         for size in islice(buffers, arrow_type.num_buffers):
-            mine.append(None if size < 0 else stored.slice(at, size))
-            at += (max(0, size) + 7) & ~7
+            # A copy, since what Arrow works on has to begin at a whole word.
+            piece = None if size < 0 else pa.py_buffer(stored.slice(at, size).to_pybytes())
+            mine.append(piece)
+            at += max(0, size)
         columns.append(pa.Array.from_buffers(arrow_type, count, mine))
     return columns
 
@@ -388,6 +380,8 @@ def _canonical_part(part: Part) -> Part:
         a if a.type == t and isinstance(a, pa.Array) else _plain(a, t)
         for a, t in zip(part.arrays, known.types, strict=True)
     ]
+    if known.layout is part.layout and null is part.null and all(map(is_, arrays, part.arrays)):
+        return part
     return TypedPart(known.layout, arrays, null)
 
 

@@ -26,18 +26,18 @@ class Layered(MutableMapping[K, V]):
 
     __slots__ = ("_base", "_recent")
 
-    def __init__(self, base: Mapping[K, V] | None = None) -> None:
+    def __init__(
+        self, base: Mapping[K, V] | None = None, recent: dict[K, Any] | None = None
+    ) -> None:
         self._base: Mapping[K, V] = {} if base is None else base
-        self._recent: dict[Any, Any] = {}
+        self._recent: dict[Any, Any] = {} if recent is None else recent
 
     def copy(self) -> Layered[K, V]:
         """The same contents, to be changed independently."""
         recent, base = self._recent, self._base
         if len(recent) > _FEW and len(recent) > isqrt(len(base)):
             return Layered(dict(self.items()))
-        mine: Layered[K, V] = Layered(base)
-        mine._recent = recent.copy()
-        return mine
+        return Layered(base, recent.copy())
 
     def __getitem__(self, key: K) -> V:
         value = self._recent.get(key, _UNKNOWN)

@@ -63,10 +63,15 @@ class _Plan(msgspec.Struct, array_like=True, frozen=True):
 _encode_plan = msgspec.msgpack.Encoder().encode
 _decode_plan = msgspec.msgpack.Decoder(_Plan).decode
 _LENGTH_BYTES = 4
+_AS_IT_WAS = bytes(_LENGTH_BYTES)
+_WORTH_BYTES = 1024
 
 
 def squeeze(whole: bytes) -> bytes:
-    """Bytes compressed, with their number before them."""
+    """Bytes compressed, with their number before them; 0 means that they are as they were, since
+    they are so few."""
+    if len(whole) < _WORTH_BYTES:
+        return _AS_IT_WAS + whole
     packed: bytes = _CODEC.compress(whole, asbytes=True)
     return len(whole).to_bytes(_LENGTH_BYTES, "little") + packed
 
@@ -74,7 +79,8 @@ def squeeze(whole: bytes) -> bytes:
 def unsqueeze(body: bytes) -> pa.Buffer:
     """The opposite of `squeeze`."""
     size = int.from_bytes(body[:_LENGTH_BYTES], "little")
-    return _CODEC.decompress(pa.py_buffer(body).slice(_LENGTH_BYTES), decompressed_size=size)
+    rest = pa.py_buffer(body).slice(_LENGTH_BYTES)
+    return _CODEC.decompress(rest, decompressed_size=size) if size else rest
 
 
 def pack(arrays: Sequence[pa.Array]) -> bytes:
