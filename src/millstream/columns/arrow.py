@@ -168,7 +168,8 @@ def take(array: pa.Array, rows: pa.Array) -> pa.Array:
     return _TAKE.call([array, rows])
 
 
-VERY_FEW, _FEW = 8, 48
+VERY_FEW, _FEW = 24, 256
+"""So many values are joined one by one, and so many numbers left to NumPy."""
 _NUMBERS = frozenset({pa.int32().id, pa.int64().id, pa.float64().id})
 
 
@@ -177,10 +178,13 @@ def pick(array: pa.Array, rows: np.ndarray) -> pa.Array:
 
     Most of a kernel's fixed cost is code that a few rows find outside the processor's caches.
     """
-    if len(rows) <= VERY_FEW:
-        return joined([array.slice(row, 1) for row in rows.tolist()], array.type)
-    if len(rows) <= _FEW and array.type.id in _NUMBERS and array.null_count == 0:
+    count = len(rows)
+    if count == 1:
+        return array.slice(rows.item(0), 1)
+    if count <= _FEW and array.type.id in _NUMBERS and array.null_count == 0:
         return of_numbers(array.to_numpy()[rows])
+    if count <= VERY_FEW:
+        return joined([array.slice(row, 1) for row in rows.tolist()], array.type)
     return take(array, pa.array(rows))
 
 
@@ -193,26 +197,17 @@ def joined(pieces: list[pa.Array], data_type: pa.DataType) -> pa.Array:
 
 def pick_all(arrays: Sequence[pa.Array], rows: np.ndarray) -> list[pa.Array]:
     """The values of each array at the given rows."""
-    if len(rows) <= VERY_FEW:
-        return [pick(a, rows) for a in arrays]
     if len(rows) > _FEW:
         index = pa.array(rows)
         return [take(a, index) for a in arrays]
-    index, found = None, []
-    for array in arrays:
-        if array.type.id in _NUMBERS and array.null_count == 0:
-            found.append(of_numbers(array.to_numpy()[rows]))
-            continue
-        index = pa.array(rows) if index is None else index
-        found.append(take(array, index))
-    return found
+    return [pick(a, rows) for a in arrays]
 
 
 def masked(arrays: list[pa.Array], null: np.ndarray) -> list[pa.Array]:
     """The arrays with nulls where the mask is true."""
     if not np.count_nonzero(null):
         return arrays
-    bits = _bits_of_few(null) if len(null) <= _FEW else np.packbits(~null, bitorder="little")
+    bits = _bits_of_few(null) if len(null) <= 2 * VERY_FEW else np.packbits(~null, bitorder="little")
     return [_masked(a, null, bits) for a in arrays]
 
 
