@@ -207,7 +207,8 @@ def masked(arrays: list[pa.Array], null: np.ndarray) -> list[pa.Array]:
     """The arrays with nulls where the mask is true."""
     if not np.count_nonzero(null):
         return arrays
-    bits = _bits_of_few(null) if len(null) <= 2 * VERY_FEW else np.packbits(~null, bitorder="little")
+    few = len(null) <= 2 * VERY_FEW
+    bits = _bits_of_few(null) if few else np.packbits(~null, bitorder="little")
     return [_masked(a, null, bits) for a in arrays]
 
 
