@@ -275,6 +275,25 @@ def test_a_function_raises_in_the_middle_of_a_batch(
     assert answers(db, more_of(kind)) == expected
 
 
+def test_a_function_that_wants_to_exit_stops_its_query_alone(
+    db: Database, fragile: Fragile, kind: str
+) -> None:
+    def leave(values: list[int]) -> None:
+        raise SystemExit(3)
+
+    fragile.meet = leave
+    db.start()
+    feed(db, 0, ROWS)
+    db.stop()
+    assert db.loop_error is None
+    ((_, reason),) = failed(db).items()
+    assert reason is not None
+    assert "the program's end (SystemExit(3))" in reason
+    found, expected = answers(db), undisturbed(kind, more_of(kind))
+    for name in ("before", "windows", "after"):
+        assert found[name] == expected[name], name
+
+
 @pytest.mark.parametrize("kind", ["aggregate"], indirect=True)
 def test_a_failure_that_cannot_be_written_down_is_met_again(
     tmp_path: Path, fragile: Fragile, kind: str

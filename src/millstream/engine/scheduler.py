@@ -21,7 +21,7 @@ from millstream.engine.read_ahead import Ahead, ReadAhead, Wanted
 from millstream.engine.run_cache import RunCache
 from millstream.engine.source_rows import SourceReader, SourceRows, concat_rows
 from millstream.engine.topology import Topology
-from millstream.errors import DamagedError, StoreError
+from millstream.errors import DamagedError, ExecutionError, StoreError
 from millstream.store.interfaces import Commit, Records, View
 from millstream.store.portion import portions
 from millstream.store.records import slice_records
@@ -305,6 +305,9 @@ class Round:
             records = None
             if topic is not None:
                 records = query.records(batch, notes, topic.partitions)
+        except SystemExit as error:
+            # It is a function's: the thread that it would end is everybody's.
+            _blame(query, ExecutionError(f"a function called for the program's end ({error!r})"))
         except Exception as error:
             _blame(query, error)
         if notes:
