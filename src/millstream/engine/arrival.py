@@ -45,7 +45,7 @@ class Arrivals:
             numbers = np.arange(first_seq, first_seq + len(records))
             commit.append(topic_id, replace(records, seq=numbers))
             tip = (int(numbers[-1]), int(records.writer[-1]))
-        self._last[topic_id] = (end + sum([len(piece) for piece in pieces]), *tip)
+        self._last[topic_id] = (end + sum(map(len, pieces)), *tip)
 
     def clear(self) -> None:
         """Forget what may not have been committed."""

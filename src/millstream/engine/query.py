@@ -107,14 +107,15 @@ class Query:
         context = StepContext(self.emission, self.row_wise, self.clock)
         began_s = perf_counter()
         inputs = self._inputs(rows_by_source)
-        rows = sum(len(b) for b in inputs)
+        rows = sum(map(len, inputs))
         self.meters.inputs.add(rows, rows, perf_counter() - began_s)
         self.counters.rows_in += rows
         if self.row_wise:
             batch = self._one_by_one(inputs, context)
         else:
             batch = self.stage.run(inputs, context)
-        self.counters.notes += sum(n.count for n in context.notes)
+        if context.notes:
+            self.counters.notes += sum(n.count for n in context.notes)
         self.counters.rows_forced += context.rows_forced
         return batch, context.notes
 

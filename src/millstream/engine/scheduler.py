@@ -244,22 +244,22 @@ class Round:
             if self.before[writer.number].frontier >= start:
                 bound = min(bound, self.after[writer.number].frontier)
         progress = self.after[query.number]
-        if self._pending:
-            for topic_id in query.topic_ids:
+        for topic_id in query.topic_ids:
+            if topic_id in self._pending:
                 self._flush(topic_id)
         began_s = time.perf_counter()
         taken = {t: self._take(t, progress.positions[t], bound) for t in query.topic_ids}
-        count = sum(len(records) for runs in taken.values() for _, records in runs)
-        self.meters.read.add(count, count, time.perf_counter() - began_s)
-        moved = any(taken.values())
-        if moved:
-            self._step(query, taken)
+        read = 0
         for topic_id, runs in taken.items():
-            if runs:
-                ordinal, records = runs[-1]
-                progress.positions[topic_id] = ordinal + len(records)
+            for ordinal, records in runs:
+                count = len(records)
+                read += count
+                progress.positions[topic_id] = ordinal + count
+        self.meters.read.add(read, read, time.perf_counter() - began_s)
+        if read:
+            self._step(query, taken)
         progress.frontier = max(progress.frontier, bound)
-        return moved
+        return read > 0
 
     def _take(self, topic_id: int, start: int, bound: int) -> Runs:
         """The unread runs whose records have a seq up to the bound, for all who stand there."""
@@ -312,7 +312,7 @@ class Round:
             _blame(query, error)
         if notes:
             self._note(query, self._located(query, notes, taken))
-        self.rows += sum([len(r) for r in rows.values()])
+        self.rows += sum(map(len, rows.values()))
         if records is not None and topic is not None:
             self._pending.setdefault(topic.id, []).append(records)
 
@@ -370,7 +370,7 @@ class Round:
 
     def _count_appended(self, pieces: list[Records], seconds: float) -> None:
         """Share the time of an append among those who wrote the records."""
-        total = sum([len(p) for p in pieces])
+        total = sum(map(len, pieces))
         for piece in pieces:
             count, writer = len(piece), self.topology.query(int(piece.writer[0]))
             writer.meters.append.add(count, count, seconds * count / total)
