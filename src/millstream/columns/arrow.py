@@ -122,6 +122,11 @@ def constant(value: Any, sql_type: t.SqlType, length: int) -> pa.Array:
     return from_python([value], sql_type).take(pa.array(np.zeros(length, np.int64)))
 
 
+def any_true(mask: np.ndarray) -> bool:
+    """Whether a boolean mask is true anywhere; NumPy's reductions begin at ten times the price."""
+    return 1 in mask.tobytes()
+
+
 def valid_mask(array: pa.Array) -> np.ndarray:
     """A boolean NumPy array: true where the array holds a value."""
     if array.null_count == 0:
@@ -205,7 +210,7 @@ def pick_all(arrays: Sequence[pa.Array], rows: np.ndarray) -> list[pa.Array]:
 
 def masked(arrays: list[pa.Array], null: np.ndarray) -> list[pa.Array]:
     """The arrays with nulls where the mask is true."""
-    if not np.count_nonzero(null):
+    if not any_true(null):
         return arrays
     few = len(null) <= 2 * VERY_FEW
     bits = _bits_of_few(null) if few else np.packbits(~null, bitorder="little")

@@ -81,10 +81,10 @@ class Batch:
 
     def where(self, keep: np.ndarray, unread: Collection[int] = ()) -> Batch:
         """The rows where `keep` (a boolean mask) is true; `unread` as in `take`."""
-        count = np.count_nonzero(keep)
-        if count == len(keep):
+        kept = keep.tobytes()
+        if 0 not in kept:
             return self
-        return self.take(keep.nonzero()[0], unread) if count else self._none()
+        return self.take(keep.nonzero()[0], unread) if 1 in kept else self._none()
 
     def _read_at(self, rows: np.ndarray, unread: Collection[int]) -> list[pa.Array]:
         read = [a for place, a in enumerate(self.arrays) if place not in unread]
@@ -136,11 +136,12 @@ class Batch:
             self.old_null,
         )
 
-    def with_more(self, schema: Schema, more: list[pa.Array]) -> Batch:
-        """The same rows with further columns behind the others, the old rows with them, too."""
-        wider = self.with_columns(schema, [*self.arrays, *more])
-        wider.old = None if self.old is None else [*self.old, *more]
-        return wider
+    def widen(self, schema: Schema, more: list[pa.Array]) -> None:
+        """Put further columns behind the others, of the old rows, too."""
+        self.schema = schema
+        self.arrays = [*self.arrays, *more]
+        if self.old is not None:
+            self.old = [*self.old, *more]
 
     def with_old(self, old: list[pa.Array] | None, old_null: np.ndarray | None) -> Batch:
         """The same rows as changes of other old rows."""
@@ -255,7 +256,7 @@ def is_null(mask: np.ndarray | None, length: int) -> np.ndarray:
 
 def mask_or_none(mask: np.ndarray) -> np.ndarray | None:
     """The mask, or None where nothing is masked."""
-    return mask if np.count_nonzero(mask) else None
+    return mask if arrow.any_true(mask) else None
 
 
 def concat(batches: Sequence[Batch]) -> Batch:

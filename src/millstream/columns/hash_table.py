@@ -16,7 +16,7 @@ _SHIFT_1, _SHIFT_2, _SHIFT_3 = np.uint64(30), np.uint64(27), np.uint64(31)
 _FACTOR_1, _FACTOR_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
-_BITS, _INT_FACTOR_1, _INT_FACTOR_2 = (1 << 64) - 1, int(_FACTOR_1), int(_FACTOR_2)
+_BITS, INT_FACTOR_1, INT_FACTOR_2 = (1 << 64) - 1, int(_FACTOR_1), int(_FACTOR_2)
 _INT_GOLDEN = int(_GOLDEN)
 
 Keys = Sequence[np.ndarray]
@@ -46,8 +46,8 @@ def key_code(keys: Keys) -> np.ndarray:
 
 def mix64_of_one(value: int) -> int:
     """As `mix64`, of one number from 0 to 2**64 - 1."""
-    x = ((value ^ (value >> 30)) * _INT_FACTOR_1) & _BITS
-    x = ((x ^ (x >> 27)) * _INT_FACTOR_2) & _BITS
+    x = ((value ^ (value >> 30)) * INT_FACTOR_1) & _BITS
+    x = ((x ^ (x >> 27)) * INT_FACTOR_2) & _BITS
     return x ^ (x >> 31)
 
 

@@ -14,10 +14,11 @@ import pyarrow as pa
 from millstream import types as t
 from millstream.columns import arrow
 from millstream.columns.hash_index import HashIndex, first_occurrences
-from millstream.columns.hash_table import mix64, mix64_of_one
+from millstream.columns.hash_table import INT_FACTOR_1, INT_FACTOR_2, mix64, mix64_of_one
 from millstream.columns.row_store import RowStore
 
-_INTEGERS = (t.INTEGER, t.BIGINT, t.DATE, t.TIME, t.TIMESTAMP)
+_INTEGERS = frozenset((t.INTEGER, t.BIGINT, t.DATE, t.TIME, t.TIMESTAMP))
+_TEXTS = frozenset((t.STRING, t.BYTES))
 _SEED_1, _SEED_2 = np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344)
 _NULL_1, _NULL_2 = np.uint64(0xA4093822299F31D0), np.uint64(0x082EFA98EC4E6C89)
 _STEP, _FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
@@ -47,7 +48,7 @@ class KeyIndex:
         self._index = HashIndex(1 if self._plain else 2)
         self._null_id = -1
         self._values = RowStore(self.types)
-        self._texts = all(x in (t.STRING, t.BYTES) for x in self.types)
+        self._texts = all(x in _TEXTS for x in self.types)
         # Python tells values of these types apart exactly as their bytes do.
         can_recall = all(x in (t.STRING, *_INTEGERS) for x in self.types)
         self._recalled: dict[object, int] = {}
@@ -281,7 +282,7 @@ def _hash_few(arrays: Sequence[pa.Array], types: Sequence[t.SqlType]) -> Hash | 
     for array, sql_type in zip(arrays, types, strict=True):
         if sql_type in _INTEGERS:
             columns.append([_hash_integer(v) for v in array.to_pylist()])
-        elif sql_type == t.STRING or sql_type == t.BYTES:
+        elif sql_type in _TEXTS:
             texts = [v.encode() if type(v) is str else v for v in array.to_pylist()]
             if any(v is not None and len(v) > _LONG_TEXT for v in texts):
                 return None
@@ -322,8 +323,15 @@ def _hash_text(value: bytes | None) -> tuple[int, int]:
     one = two = len(value)
     for start, (place_1, place_2) in zip(range(0, len(value), 8), _PLACES, strict=False):
         word = int.from_bytes(value[start : start + 8], "little")
-        one += mix64_of_one((word + _SEED_1_INT & _ALL_BITS) ^ place_1)
-        two += mix64_of_one((word ^ _SEED_2_INT) + place_2 & _ALL_BITS)
+        # Each is `mix64_of_one`, whose call would cost as much as what it does.
+        x = (word + _SEED_1_INT & _ALL_BITS) ^ place_1
+        x = ((x ^ (x >> 30)) * INT_FACTOR_1) & _ALL_BITS
+        x = ((x ^ (x >> 27)) * INT_FACTOR_2) & _ALL_BITS
+        one += x ^ (x >> 31)
+        x = (word ^ _SEED_2_INT) + place_2 & _ALL_BITS
+        x = ((x ^ (x >> 30)) * INT_FACTOR_1) & _ALL_BITS
+        x = ((x ^ (x >> 27)) * INT_FACTOR_2) & _ALL_BITS
+        two += x ^ (x >> 31)
     first = mix64_of_one(one + _SEED_1_INT & _ALL_BITS)
     return first, mix64_of_one((two & _ALL_BITS) ^ _SEED_2_INT)
 

@@ -49,11 +49,10 @@ class RowStore:
         rows = self._rows_at(slots)
         absent = rows < 0
         columns = self._columns[:count]
-        missing = np.count_nonzero(absent)
-        if missing == 0:
+        if not arrow.any_true(absent):
             index = pa.array(rows) if len(rows) > arrow.VERY_FEW else None
             return [c.take(rows, index) for c in columns], absent
-        if missing == len(rows):
+        if absent.all():
             return [pa.nulls(len(rows), c.type) for c in columns], absent
         index = pa.array(rows, mask=absent)
         return [c.take(index) for c in columns], absent

@@ -185,7 +185,8 @@ class AggregateStage:
         if self.windowed:
             assert batch.window_start is not None and batch.window_end is not None
             bounds = [arrow.of_numbers(batch.window_start), arrow.of_numbers(batch.window_end)]
-        return batch.with_more(self.schema, bounds)
+        batch.widen(self.schema, bounds)
+        return batch
 
     def states(self) -> Iterator[Stateful]:
         yield from self.below.states()

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from millstream.columns.arrow import masked, true_mask, valid_mask
+from millstream.columns.arrow import any_true, masked, true_mask, valid_mask
 
 NO_BYTES = pa.scalar(None, pa.binary())
 ZERO = pa.scalar(0.0, pa.float64())
@@ -68,7 +68,7 @@ def blank_out(
     arrays: list[pa.Array], null: np.ndarray | None
 ) -> tuple[list[pa.Array], np.ndarray | None]:
     """The columns with nulls where the whole part is null, and the mask, None where it is empty."""
-    if null is None or not np.count_nonzero(null):
+    if null is None or not any_true(null):
         return arrays, None
     return masked(arrays, null), null
 

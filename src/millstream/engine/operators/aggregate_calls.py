@@ -84,6 +84,9 @@ class AggregateCalls:
             self.calls.append(Call(call, cast(ColumnKernel, row if own is None else own), row))
         self.kernels = [c.kernel for c in self.calls]
         self._schema: Schema | None = None
+        reads = any(c.call.arguments for c in self.calls)
+        self._only_rows: Prepared = [] if reads else [[] for _ in self.calls]
+        """The arguments where no call has any."""
 
     @property
     def columnar(self) -> bool:
@@ -99,6 +102,8 @@ class AggregateCalls:
         """The arguments of each call."""
         if batch.schema is not self._schema:
             self._note_types(batch.schema)
+        if self._only_rows:
+            return self._only_rows
         values = batch.value_arrays
         prepared = []
         for bound in self.calls:
@@ -200,6 +205,8 @@ class AggregateCalls:
 
 def take_values(values: Prepared, rows: np.ndarray) -> Prepared:
     """Argument columns at the given rows."""
+    if not any(values):
+        return values
     return [[v.take(rows) for v in columns] for columns in values]
 
 

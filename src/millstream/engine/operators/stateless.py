@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from operator import attrgetter
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,8 @@ from millstream.plan import typed
 from millstream.serde.base import Encoder
 from millstream.serde.keys import partition_of
 from millstream.types import Schema
+
+_NULL_COUNT = attrgetter("null_count")
 
 
 class Evaluator:
@@ -49,7 +52,7 @@ class Evaluator:
     def truth(self, columns: Sequence[pa.Array], batch: Batch, context: StepContext) -> np.ndarray:
         """Where the first expression, a condition, is true."""
         evaluation = EvaluationContext(context.clock)
-        true = self.compiled[0].truth(Frame(columns, len(batch), evaluation))
+        true = self.compiled[0].truth(Frame(columns, len(batch.rowtime), evaluation))
         if evaluation.failures:
             self._report(batch, evaluation, context)
         return true
@@ -207,7 +210,7 @@ class GroupOperator(Stateless):
     def step(self, batch: Batch, context: StepContext) -> Batch:
         """Rows of key columns and arguments, ready to be aggregated."""
         keys = self._keys.evaluate(batch.arrays, batch, context)
-        if batch.value_null is not None or any(k.null_count for k in keys):
+        if batch.value_null is not None or sum(map(_NULL_COUNT, keys)):
             keep = self._kept(batch, keys, context)
             batch = batch.where(keep)
             if len(batch) < len(keep):

@@ -50,8 +50,9 @@ class StreamTableJoinOperator(Stateless):
         if key.null_count:
             slots = np.where(arrow.valid_mask(key), slots, -1)
         right, absent = self._right_rows(left, key, slots, changes)
-        unmatched = int(np.count_nonzero(absent))
-        self.unmatched_rows += unmatched
+        unmatched = arrow.any_true(absent)
+        if unmatched:
+            self.unmatched_rows += int(np.count_nonzero(absent))
         if unmatched and not self.keep_unmatched:
             rows = np.flatnonzero(~absent)
             index = pa.array(rows)
