@@ -9,7 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from millstream.columns import arrow
-from millstream.types import Schema
+from millstream.types import Column, Schema
+
+
+_FEW = 64
 
 
 @dataclass(slots=True)
@@ -84,7 +87,41 @@ class Batch:
         kept = keep.tobytes()
         if 0 not in kept:
             return self
-        return self.take(keep.nonzero()[0], unread) if 1 in kept else self._none()
+        count = kept.count(1)
+        if count == 0:
+            return self._between(0, 0)
+        start = kept.index(1)
+        if count <= _FEW and kept.rindex(1) - start < count:
+            return self._between(start, start + count)
+        return self.take(keep.nonzero()[0], unread)
+
+    def _between(self, start: int, end: int) -> Batch:
+        """The rows from `start` up to, but without, `end`; they share the memory of these."""
+
+        def cut(array: np.ndarray | None) -> np.ndarray | None:
+            return None if array is None else array[start:end]
+
+        def slices(arrays: list[pa.Array], columns: Sequence[Column]) -> list[pa.Array]:
+            if start == end:
+                return arrow.no_values(columns[: len(arrays)])
+            return [a.slice(start, end - start) for a in arrays]
+
+        return Batch(
+            self.schema,
+            slices(self.arrays, self.schema.columns),
+            self.rowtime[start:end],
+            self.order[start:end],
+            self.seq[start:end],
+            self.partition[start:end],
+            self.offset[start:end],
+            cut(self.key_null),
+            cut(self.value_null),
+            cut(self.window_start),
+            cut(self.window_end),
+            None if self.headers is None else self.headers.slice(start, end - start),
+            None if self.old is None else slices(self.old, self.schema.value),
+            cut(self.old_null),
+        )
 
     def _read_at(self, rows: np.ndarray, unread: Collection[int]) -> list[pa.Array]:
         read = [a for place, a in enumerate(self.arrays) if place not in unread]
@@ -93,29 +130,6 @@ class Batch:
             pa.nulls(len(rows), array.type) if place in unread else next(taken)
             for place, array in enumerate(self.arrays)
         ]
-
-    def _none(self) -> Batch:
-        """The batch without its rows."""
-
-        def cut(array: np.ndarray | None) -> np.ndarray | None:
-            return None if array is None else array[:0]
-
-        return Batch(
-            self.schema,
-            arrow.no_values(self.schema.columns),
-            self.rowtime[:0],
-            self.order[:0],
-            self.seq[:0],
-            self.partition[:0],
-            self.offset[:0],
-            cut(self.key_null),
-            cut(self.value_null),
-            cut(self.window_start),
-            cut(self.window_end),
-            None if self.headers is None else self.headers.slice(0, 0),
-            None if self.old is None else arrow.no_values(self.schema.value[: len(self.old)]),
-            cut(self.old_null),
-        )
 
     def with_columns(self, schema: Schema, arrays: list[pa.Array]) -> Batch:
         """The same rows with other columns; of old rows only whether they were there is kept."""

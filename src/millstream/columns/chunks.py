@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import numpy as np
 import pyarrow as pa
 
@@ -115,5 +117,5 @@ class Chunks:
     def _one(self, row: int) -> pa.Array:
         number = len(self._pieces) - 1
         if row < self._first[number]:
-            number = int(np.searchsorted(self._starts, row, side="right")) - 1
+            number = bisect_right(self._first, row) - 1
         return self._pieces[number].slice(row - self._first[number], 1)
