@@ -11,7 +11,6 @@ import pyarrow as pa
 from millstream.columns import arrow
 from millstream.types import Column, Schema
 
-
 _FEW = 64
 
 
