@@ -53,6 +53,7 @@ def budget(cold_bytes: int) -> Iterator[None]:
         patch.setattr(keys, "_FEWEST_SWEPT", 6)
         patch.setattr(ring, "_FEWEST_ROWS", 4)
         patch.setattr(ring, "_MOST_PARTS", 5)
+        patch.setattr(ring, "_SMALL_PART", 1)
         yield
 
 

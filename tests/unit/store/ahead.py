@@ -48,14 +48,16 @@ class Awaited(threading.Event):
         return super().wait(timeout)
 
 
-def write_as_late_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let stores made from now on hand every commit over, and have it written when it is waited
-    for: the next one always stands on one that is not in the file."""
+def write_as_late_as_can_be(monkeypatch: pytest.MonkeyPatch, *, worth_rows: int = 0) -> None:
+    """Let stores made from now on hand every commit of `worth_rows` over, and have it written when
+    it is waited for: the next one always stands on one that is not in the file. Frames are merged
+    no sooner, either."""
     held = Held()
 
     def flight(image: Image, pending: Pending) -> Flight:
         return Flight(image, pending, over=Awaited(held))
 
-    monkeypatch.setattr(millstream.store.sqlite.commit, "WORTH_ROWS", 0)
-    monkeypatch.setattr(millstream.store.sqlite.commit, "Flight", flight)
+    monkeypatch.setattr(millstream.store.sqlite.commit, "WORTH_ROWS", worth_rows)
+    for module in (millstream.store.sqlite.commit, millstream.store.sqlite.store):
+        monkeypatch.setattr(module, "Flight", flight)
     monkeypatch.setattr(millstream.store.sqlite.store, "ThreadPoolExecutor", lambda *_, **__: held)

@@ -45,6 +45,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     in_file: ClassVar[bool]
     ahead: ClassVar[bool] = False
+    worth_rows: ClassVar[int] = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -278,6 +279,12 @@ class AheadMachine(FileMachine):
     ahead = True
 
 
+class MergingMachine(AheadMachine):
+    """Each small commit is written at once, perhaps while frames are still to be merged."""
+
+    worth_rows = 100
+
+
 def seal(commit: Commit, ahead: bool) -> None:
     """Commit, or have it done."""
     if ahead:
@@ -291,14 +298,14 @@ def no_error(error: BaseException | None) -> None:
     assert error is None
 
 
-@pytest.mark.parametrize("machine", [FileMachine, MemoryMachine, AheadMachine])
+@pytest.mark.parametrize("machine", [FileMachine, MemoryMachine, AheadMachine, MergingMachine])
 @pytest.mark.parametrize("eager", [False, True], ids=["usual", "eager"])
 def test_store_equals_model(
     machine: type[StoreMachine], eager: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`eager`: the store merges, splits, spills and sweeps at once what it usually does rarely."""
     if machine.ahead:
-        write_as_late_as_can_be(monkeypatch)
+        write_as_late_as_can_be(monkeypatch, worth_rows=machine.worth_rows)
     if eager:
         monkeypatch.setattr(millstream.store.sqlite.write, "MERGE_FRAMES", 2)
         monkeypatch.setattr(millstream.store.sqlite.write, "SWEEP_BYTES", 1)

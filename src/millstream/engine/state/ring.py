@@ -32,7 +32,9 @@ _FEWEST_ROWS = 8192
 """A smaller page is not worth a turn before as many rows could be written."""
 
 _MOST_PARTS = 256
-"""After so many parts there is a turn, however few rows they have: each costs time to read."""
+_SMALL_ROWS, _SMALL_PART = 64, 1 / 16
+"""After so many parts there is a turn, however few rows they have: each costs time to read. A small
+one counts less, since the store joins those of small commits."""
 
 StoredRows = Callable[[np.ndarray], StateRows]
 """The rows of some slots, ascending, each with its slot."""
@@ -60,7 +62,7 @@ class Ring:
         self._journal = _FIRST_JOURNAL
         self._turns = 0
         self._debt = 0
-        self._parts = 0
+        self._parts = 0.0
         self._rows: dict[int, int] = {}
         """The rows of the parts of each page."""
 
@@ -151,7 +153,7 @@ class Ring:
         """A part has come to a page."""
         self._rows[page] = self._rows.get(page, 0) + rows
         self._clock += 1
-        self._parts += 1
+        self._parts += 1 if rows > _SMALL_ROWS else _SMALL_PART
         if page >= _FIRST_JOURNAL:
             self._ended[page] = self._clock
         else:
@@ -187,7 +189,7 @@ class Ring:
         self._clock += 1
         self._begun[page] = self._clock
         self._rows[page] = whole.num_rows
-        self._parts = 0
+        self._parts = 0.0
 
     def _drop_journal(self, commit: Commit, journal: int) -> None:
         commit.drop_page(self._store, self._base + journal)

@@ -170,7 +170,7 @@ class SqliteCommit(Reader):
         self._host.launch(Flight(image, self._pending), partial(self._write, image), done)
 
     def _settle(self) -> None:
-        """Wait until the commit before this one is durable; StoreError where it has failed."""
+        """Wait until what is written before this one is durable; StoreError where it has failed."""
         before, self._before = self._before, None
         if before is None:
             return
@@ -178,9 +178,10 @@ class SqliteCommit(Reader):
         self._end_glance()
         if before.error is not None:
             self.rollback()
-            raise StoreError("the commit before this one has failed") from before.error
+            raise StoreError("what was written before this commit has failed") from before.error
         self._connection = self._host.writer()
-        self._image.frames, self._image.trash = before.image.frames, before.image.trash
+        image, left = self._image, before.image
+        image.merged, image.frames, image.trash = left.merged, left.frames, left.trash
 
     def _file(self) -> Connection:
         if self._before is None:

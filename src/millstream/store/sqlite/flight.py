@@ -1,4 +1,4 @@
-"""A commit that another thread writes, while the next one is already being made on top of it."""
+"""What another thread writes, while the next commit is already being made on top of it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from millstream.store.sqlite.pending import Pending
 
 @dataclass(slots=True)
 class Flight:
-    """What is being written: the next image, and the changes that lead to it. `over` is set when it
-    is durable or, with an `error`, undone.
+    """What is being written: the next image, and the changes that lead to it, none where frames are
+    merged. `over` is set when it is durable or, with an `error`, undone.
 
     The frames of the image may be merged, and gone, before the file shows what became of them; so
     until it is over, `frames` are to be read, as they were when it began.

@@ -47,6 +47,7 @@ class Log(NamedTuple):
 @dataclass(slots=True)
 class Image:
     """The small values that commit `number` left: never changed once that commit is published.
+    `merged` is the last commit whose rows are in the tables; those after it are frames.
 
     A commit works on a copy (`draft`), which becomes the next image; so undoing it is forgetting
     the copy. Entries and small values of states are kept as JSON text. `stores` and `store_ids` are
@@ -54,6 +55,7 @@ class Image:
     """
 
     number: int = 0
+    merged: int = 0
     counters: Layered[str, int] = field(default_factory=Layered)
     logs: Layered[int, Log] = field(default_factory=Layered)
     names: Layered[str, int] = field(default_factory=Layered)
@@ -69,10 +71,17 @@ class Image:
     trash: bool = False
 
     def draft(self) -> Image:
-        """A copy for the next commit. What lies deeper than one dictionary, and the layouts and
-        shapes, are still shared: whoever changes them replaces them."""
+        """A copy for the next commit."""
+        image = self.copy()
+        image.number += 1
+        return image
+
+    def copy(self) -> Image:
+        """A copy, to be changed until it is published. What lies deeper than one dictionary, and
+        the layouts and shapes, are still shared: whoever changes them replaces them."""
         return Image(
-            self.number + 1,
+            self.number,
+            self.merged,
             self.counters.copy(),
             self.logs.copy(),
             self.names.copy(),
@@ -127,13 +136,14 @@ class Image:
         return 0
 
 
-def commit_number(connection: Connection) -> int:
-    """The number of the last commit that the connection sees."""
+def commit_numbers(connection: Connection) -> tuple[int, int]:
+    """The number of the last commit that the connection sees, and of the last one in the tables."""
     row = connection.one(
-        "SELECT max(coalesce((SELECT value FROM counter WHERE name = 'commit'), 0),"
-        " coalesce((SELECT max(id) FROM frame), 0))"
+        "SELECT (SELECT max(id) FROM frame), (SELECT value FROM counter WHERE name = 'commit')"
     )
-    return 0 if row is None else int(row[0])
+    assert row is not None
+    framed, merged = row
+    return max(framed or 0, merged or 0), merged or 0
 
 
 Tell = Callable[[str, str], None]
@@ -176,7 +186,7 @@ def load_image(connection: Connection, known: Image | None = None, tell: Tell = 
     for shape_id, content in rows("shape", "id, content", after):
         image.shapes[shape_id] = pa.ipc.read_schema(pa.py_buffer(content))
     image.trash = any(True for _ in rows("trash", "kind, owner"))
-    image.number = image.counters.get(NUMBER, 0)
+    image.number = image.merged = image.counters.get(NUMBER, 0)
     for number, crc, body in connection.all("SELECT id, crc, body FROM frame ORDER BY id"):
         if number != image.number + 1:
             tell("frame", f"commit {image.number + 1} is missing")

@@ -18,10 +18,12 @@ from millstream.store.sqlite.connection import Connection
 from millstream.store.sqlite.database import Database
 from millstream.store.sqlite.flight import Flight
 from millstream.store.sqlite.gate import Gate
-from millstream.store.sqlite.image import Image, commit_number, load_image
+from millstream.store.sqlite.image import Image, commit_numbers, load_image
 from millstream.store.sqlite.integrity import check_tables
+from millstream.store.sqlite.pending import Pending
 from millstream.store.sqlite.reader import Reader
 from millstream.store.sqlite.view import RecentView, SqliteView
+from millstream.store.sqlite.write import is_to_be_merged, write_tables
 
 _PATIENCE_SECONDS = 60.0
 
@@ -171,6 +173,8 @@ class SqliteStore:
         try:
             if wrote:
                 self._land(image)
+                if image is not None and self._gate is None and is_to_be_merged(image):
+                    self._merge_later(image)
         finally:
             self._commit = None
             self._turn.release()
@@ -188,6 +192,26 @@ class SqliteStore:
         finally:
             self._commit = None
             self._turn.release()
+
+    def _merge_later(self, image: Image) -> None:
+        """Let another thread merge the frames, which nobody waits for. What it does not get done is
+        left to the next commit."""
+        image = image.copy()
+        self._flight = flight = Flight(image, Pending())
+
+        def merge() -> None:
+            connection = self.writer()
+            self.publish(image)
+            connection.run("BEGIN IMMEDIATE")
+            written = write_tables(connection, image, flight.pending)
+            connection.run("COMMIT")
+            for run in written:
+                self._cache.add(*run)
+
+        try:
+            self._background.submit(self._fly, flight, merge, lambda _: None)
+        except RuntimeError:  # There is no thread.
+            self._end(flight)
 
     def _fly(self, flight: Flight, write: Callable[[], None], done: Done) -> None:
         if flight.over.is_set():
@@ -255,12 +279,12 @@ class SqliteStore:
 
     def _image_of(self, connection: Connection) -> Image:
         """The image of the commit that the connection's transaction sees."""
-        number = commit_number(connection)
+        numbers = commit_numbers(connection)
         for image in (self._image, self._upcoming):
-            if image is not None and image.number == number:
+            if image is not None and (image.number, image.merged) == numbers:
                 return image
         image = load_image(connection, self._image)
-        if self.read_only and image.number > self._image.number:
+        if self.read_only and numbers > (self._image.number, self._image.merged):
             self._image = image
         return image
 

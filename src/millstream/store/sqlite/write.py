@@ -32,8 +32,8 @@ from millstream.store.sqlite.pending import Action, Pending, PendingPart, Pendin
 from millstream.store.state_rows import StateRows
 
 MERGE_FRAMES = 64
-"""So many frames are merged at once. The more there are, the longer the commit that does it takes
-(2 ms for these, 1.5 for half as many), and the fewer runs a topic has then."""
+"""So many frames are merged at once. The more there are, the longer that takes (2 ms for these, 1.5
+for half as many), and the fewer runs a topic has then."""
 
 MERGE_BYTES = 2 << 20
 """Or fewer, when they have so many bytes."""
@@ -63,8 +63,12 @@ NewRun = tuple[int, int, Records, int]
 
 def fits_a_frame(image: Image, pending: Pending) -> bool:
     """Whether the commit is to be written as a frame."""
-    frames = image.frames
-    return pending.is_small and frames.count < MERGE_FRAMES and frames.bytes < MERGE_BYTES
+    return pending.is_small and not is_to_be_merged(image)
+
+
+def is_to_be_merged(image: Image) -> bool:
+    """Whether there are so many frames that no other is to be added."""
+    return image.frames.count >= MERGE_FRAMES or image.frames.bytes >= MERGE_BYTES
 
 
 def frame_of(image: Image, pending: Pending) -> bytes | None:
@@ -127,7 +131,7 @@ def write_tables(connection: Connection, image: Image, pending: Pending) -> list
         image.frames = Frames()
     if image.trash:
         _sweep(connection, image)
-    image.counters[NUMBER] = image.number
+    image.counters[NUMBER] = image.merged = image.number
     _write_counters(connection, image, touched.counters | {NUMBER})
     return written
 

@@ -68,6 +68,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAGE_SLOTS", 8)
     monkeypatch.setattr(module, "_FEWEST_ROWS", 4)
     monkeypatch.setattr(module, "_MOST_PARTS", 8)
+    monkeypatch.setattr(module, "_SMALL_PART", 1)
 
 
 @given(

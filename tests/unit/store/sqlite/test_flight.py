@@ -156,7 +156,7 @@ def test_an_error_undoes_both(store: SqliteStore, later: bool) -> None:
     with store.begin(ahead=True) as commit:
         commit.append(1, lines(["2"]))
         Slow.release()
-        with pytest.raises(StoreError, match="before this one"):
+        with pytest.raises(StoreError, match="before this commit"):
             commit.commit_later(second) if later else commit.commit()
     (error,) = first.told
     assert isinstance(error, StoreError) and second.told == []
