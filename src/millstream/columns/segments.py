@@ -365,5 +365,4 @@ def without_nothing(batch: Batch) -> Batch:
     """Table changes without those of rows that did not exist and do not."""
     if batch.old_null is None or batch.value_null is None:
         return batch
-    nothing = batch.old_null & batch.value_null
-    return batch.where(~nothing) if nothing.any() else batch
+    return batch.where(~(batch.old_null & batch.value_null))

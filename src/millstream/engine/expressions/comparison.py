@@ -42,6 +42,8 @@ _ARROW = {
 }
 _MIRRORED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _WHOLE = (t.INTEGER, t.BIGINT)
+_FEW = 16
+"""So many numbers Python compares sooner than NumPy begins to."""
 _SIGNED = bytes((b + 128) % 256 for b in range(256))
 """Java orders bytes as signed numbers; translated by this, they order so as unsigned ones."""
 
@@ -71,6 +73,9 @@ class Comparison(Strict):
             index, constant = self._integers
             values = frame.column(index)
             if values.null_count == 0:
+                if frame.length <= _FEW:
+                    compare = self._compare
+                    return np.array([compare(v, constant) for v in values.to_pylist()], bool), None
                 return np.asarray(self._compare(values.to_numpy(), constant)), None
         return super().truth(frame)
 

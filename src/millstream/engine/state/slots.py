@@ -110,7 +110,9 @@ class SlotTable:
         if not self._dirty:
             return np.empty(0, np.int64)
         if len(self._dirty) == 1:
-            return np.sort(self._dirty.pop())
+            slots = self._dirty.pop().copy()
+            slots.sort()  # without NumPy's wrapper
+            return slots
         if sum(map(len, self._dirty)) * 8 < self.size:
             slots = sg.distinct(np.concatenate(self._dirty))
         else:
