@@ -125,13 +125,15 @@ class _Columns:
                 return _ALL_NULL, None
             self.arrays.append(part.data)
             return _NOT_NULL, None
-        null = _NOT_NULL
-        if part.null is not None and part.null.any():
-            null = _ALL_NULL if part.null.all() else _SOME_NULL
-        if null == _SOME_NULL:
+        gone = 0 if part.null is None else np.count_nonzero(part.null)
+        if part.null is None or gone == 0:
+            null = _NOT_NULL
+        elif gone == len(part.null):
+            return _ALL_NULL, know(part.layout)
+        else:
+            null = _SOME_NULL
             self.arrays.append(pa.array(part.null))
-        if null != _ALL_NULL:
-            self.arrays.extend(part.arrays)
+        self.arrays += part.arrays
         return null, know(part.layout)
 
 
@@ -139,15 +141,15 @@ def canonical(records: Records) -> Records:
     """The records with int64 numbers, boolean masks and arrays of exactly the layouts' types; their
     offsets are given to them later."""
     return Records(
-        partition=_int64(records.partition),
+        partition=np.ascontiguousarray(records.partition, np.int64),
         offset=records.offset,
-        seq=_int64(records.seq),
-        writer=_int64(records.writer),
-        rowtime=_int64(records.rowtime),
+        seq=np.ascontiguousarray(records.seq, np.int64),
+        writer=np.ascontiguousarray(records.writer, np.int64),
+        rowtime=np.ascontiguousarray(records.rowtime, np.int64),
         key=_canonical_part(records.key),
         value=_canonical_part(records.value),
-        window_start=None if records.window_start is None else _int64(records.window_start),
-        window_end=None if records.window_end is None else _int64(records.window_end),
+        window_start=_int64_or_none(records.window_start),
+        window_end=_int64_or_none(records.window_end),
         headers=None if records.headers is None else _plain(records.headers, HEADERS_ARROW),
     )
 
@@ -366,8 +368,8 @@ def _part(null: int, known: KnownLayout | None, count: int, arrays: Iterator[pa.
     return TypedPart(known.layout, [next(arrays) for _ in known.types], mask)
 
 
-def _int64(values: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(values, np.int64)
+def _int64_or_none(values: np.ndarray | None) -> np.ndarray | None:
+    return None if values is None else np.ascontiguousarray(values, np.int64)
 
 
 def _canonical_part(part: Part) -> Part:
