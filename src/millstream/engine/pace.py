@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_BUSY_S = 0.004
+_BUSY_S = 0.003
 """Time for lagging queries in a commit that carries live records: about as long as the recipe takes
 for a few of these. Callers who wait for their rows cannot bring more before it is over."""
 _QUIET_S = 0.025
