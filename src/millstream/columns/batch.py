@@ -274,9 +274,10 @@ def mask_or_none(mask: np.ndarray) -> np.ndarray | None:
 
 def concat(batches: Sequence[Batch]) -> Batch:
     """The rows of several batches of one schema, one after the other."""
-    if len(batches) == 1:
-        return batches[0]
+    batches = [b for b in batches if len(b)] or batches[:1]
     first = batches[0]
+    if len(batches) == 1:
+        return first
     return replace(
         first,
         arrays=[arrow.concat([b.arrays[i] for b in batches]) for i in range(len(first.arrays))],

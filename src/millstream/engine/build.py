@@ -188,6 +188,11 @@ class AggregateStage:
         batch.widen(self.schema, bounds)
         return batch
 
+    def leave_out_old(self) -> None:
+        """Nobody reads old values, as it is where a projection follows."""
+        if isinstance(self.aggregation, AggregateOperator):
+            self.aggregation.leave_out_old()
+
     def states(self) -> Iterator[Stateful]:
         yield from self.below.states()
         yield self.aggregation
@@ -329,6 +334,8 @@ class Builder:
                 below = self.build(node.input)
                 project = ProjectOperator(self._name("project"), node.schema, node.expressions)
                 _read_only(below, project.reads)
+                if isinstance(below, AggregateStage):
+                    below.leave_out_old()
                 return self._stage(below, project, node)
             case nodes.Rekey():
                 below = self.build(node.input)

@@ -7,6 +7,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from millstream.columns.batch import Batch
+from millstream.engine.operators.aggregate_calls import AggregateCalls
 from millstream.engine.operators.aggregate_unwindowed import UnwindowedAggregation
 from millstream.engine.operators.aggregate_windowed import WindowedAggregation
 from millstream.engine.operators.base import StepContext
@@ -25,6 +26,8 @@ from millstream.store.interfaces import Commit, StoreId, View
 
 class Aggregation(Protocol):
     """What each form offers."""
+
+    calls: AggregateCalls
 
     def step(self, batch: Batch, context: StepContext) -> Batch:
         """Aggregate rows; gives changes of the result table."""
@@ -66,6 +69,10 @@ class AggregateOperator:
         if self.spec.window is not None:
             batch = within_time(batch, self._latest_ms, self.name, context)
         return self._form.step(batch, context)
+
+    def leave_out_old(self) -> None:
+        """Nobody reads old values: of a row before a change only whether there was one is told."""
+        self._form.calls.tells_old = False
 
     def write(self, commit: Commit) -> None:
         """Write what changed since the last write."""

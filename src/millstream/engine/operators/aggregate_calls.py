@@ -83,6 +83,8 @@ class AggregateCalls:
             own = call.aggregator.kernel
             self.calls.append(Call(call, cast(ColumnKernel, row if own is None else own), row))
         self.kernels = [c.kernel for c in self.calls]
+        self.tells_old = True
+        """Whether anybody reads what results were before a change, and not just if there were any."""
         self._schema: Schema | None = None
         reads = any(c.call.arguments for c in self.calls)
         self._only_rows: Prepared = [] if reads else [[] for _ in self.calls]
@@ -189,6 +191,10 @@ class AggregateCalls:
     def results(self, states: list[States]) -> list[pa.Array]:
         """One column per call."""
         return [k.results(s) for k, s in zip(self.kernels, states, strict=True)]
+
+    def old_results(self, states: list[States]) -> list[pa.Array]:
+        """As `results`, of states before a change; none where nobody reads them."""
+        return self.results(states) if self.tells_old else []
 
     # --- what aggregates remember across states -------------------------------------------------
 

@@ -83,7 +83,7 @@ class UnwindowedAggregation:
             self.spec.output,
             [*keys, *self.calls.results(new)],
             rowtime=out_time,
-            old=self.calls.results(old),
+            old=self.calls.old_results(old),
             old_null=mask_or_none(absent),
         )
 

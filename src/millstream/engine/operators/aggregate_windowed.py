@@ -315,7 +315,7 @@ class WindowedAggregation:
             rowtime=results.rowtime,
             window_start=start,
             window_end=start + self.window.size_ms,
-            old=self.calls.results(results.old),
+            old=self.calls.old_results(results.old),
             old_null=mask_or_none(results.absent),
         )
 
@@ -375,7 +375,7 @@ class WindowedAggregation:
             rowtime=found.rowtime,
             window_start=start,
             window_end=start + self.window.size_ms,
-            old=self.calls.results(self.calls.initial(len(ids))),
+            old=self.calls.old_results(self.calls.initial(len(ids))),
             old_null=mask_or_none(np.ones(len(ids), bool)),
         )
 

@@ -403,7 +403,7 @@ class SessionAggregation:
             rowtime=events.end,
             window_start=events.start,
             window_end=events.end,
-            old=self.calls.results(self.calls.initial(count)),
+            old=self.calls.old_results(self.calls.initial(count)),
             old_null=mask_or_none(np.ones(count, bool)),
         )
 

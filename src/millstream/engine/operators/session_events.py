@@ -116,7 +116,7 @@ def session_changes(
     of the row that caused the event."""
     keys = [arrow.pick(k, events.row) for k in batch.key_arrays]
     values = arrow.masked(calls.results(events.new), events.gone)
-    olds = calls.results(events.old)
+    olds = calls.old_results(events.old)
     return batch.derive(
         events.row,
         spec.output,
