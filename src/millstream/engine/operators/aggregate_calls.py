@@ -84,7 +84,7 @@ class AggregateCalls:
             self.calls.append(Call(call, cast(ColumnKernel, row if own is None else own), row))
         self.kernels = [c.kernel for c in self.calls]
         self.tells_old = True
-        """Whether anybody reads what results were before a change, and not just if there were any."""
+        """Whether anybody reads old results, and not just if there were any."""
         self._schema: Schema | None = None
         reads = any(c.call.arguments for c in self.calls)
         self._only_rows: Prepared = [] if reads else [[] for _ in self.calls]
