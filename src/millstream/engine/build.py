@@ -198,50 +198,29 @@ class AggregateStage:
         yield self.aggregation
 
 
-class StreamTableStage:
-    """A stream joined with a materialised table."""
+class StreamJoinStage:
+    """A stream joined with a materialised table, or with another stream within a time."""
 
     def __init__(
-        self, left: Stage, right: Stage, operator: StreamTableJoinOperator, meter: Meter
+        self,
+        left: Stage,
+        right: Stage,
+        operator: StreamTableJoinOperator | StreamStreamJoinOperator,
+        meter: Meter,
     ) -> None:
         self.schema = operator.schema
         self.left = left
         self.right = right
         self.operator = operator
         self._meter = meter
+        self._kept = [operator] if isinstance(operator, StreamStreamJoinOperator) else []
 
     def run(self, inputs: Sequence[Batch], context: StepContext) -> Batch:
-        changes = self.right.run(inputs, context)
-        left = self.left.run(inputs, context)
-        if len(left) == 0:
-            return empty(self.schema)
-        rows = len(left) + len(changes)
-        return self._meter.run(rows, self.operator.step, left, changes, context)
-
-    def rows(self, keys: list[pa.Array] | None, context: StepContext) -> Batch:
-        raise LookupError("a stream keeps no rows")
-
-    def states(self) -> Iterator[Stateful]:
-        yield from self.left.states()
-        yield from self.right.states()
-
-
-class StreamStreamStage:
-    """Two streams joined within a time."""
-
-    def __init__(
-        self, left: Stage, right: Stage, operator: StreamStreamJoinOperator, meter: Meter
-    ) -> None:
-        self.schema = operator.schema
-        self.left = left
-        self.right = right
-        self.operator = operator
-        self._meter = meter
-
-    def run(self, inputs: Sequence[Batch], context: StepContext) -> Batch:
-        left = self.left.run(inputs, context)
         right = self.right.run(inputs, context)
-        if len(left) == 0 and len(right) == 0:
+        left = self.left.run(inputs, context)
+        # A table's changes are in it already, and cause no rows.
+        causes = len(left) + (len(right) if self._kept else 0)
+        if causes == 0:
             return empty(self.schema)
         rows = len(left) + len(right)
         return self._meter.run(rows, self.operator.step, left, right, context)
@@ -252,7 +231,7 @@ class StreamStreamStage:
     def states(self) -> Iterator[Stateful]:
         yield from self.left.states()
         yield from self.right.states()
-        yield self.operator
+        yield from self._kept
 
 
 class TableTableStage:
@@ -451,7 +430,7 @@ class Builder:
             placing,
             keep_unmatched=node.kind is JoinKind.LEFT,
         )
-        return StreamTableStage(left, right, operator, self.meters.step(operator.name, node))
+        return StreamJoinStage(left, right, operator, self.meters.step(operator.name, node))
 
     def _stream_stream(self, node: nodes.StreamStreamJoin) -> Stage:
         left, right = self.build(node.left), self.build(node.right)
@@ -464,7 +443,7 @@ class Builder:
             self._partitioner(node.schema.key),
             self._key_encoder(node.schema.key),
         )
-        return StreamStreamStage(left, right, operator, self.meters.step(name, node))
+        return StreamJoinStage(left, right, operator, self.meters.step(name, node))
 
     def _table_table(self, node: nodes.TableTableJoin) -> Stage:
         if isinstance(node.left, nodes.ForeignKeyJoin):
