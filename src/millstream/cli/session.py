@@ -129,6 +129,7 @@ def _running(db: Database) -> Iterator[threading.Event]:
             yield stopped
         finally:
             db.stop()
+            gc.unfreeze()
 
 
 @contextmanager
