@@ -158,10 +158,7 @@ def of_numbers(values: np.ndarray) -> pa.Array:
 
 def of_texts(texts: Sequence[str]) -> pa.Array:
     """A few short texts as a string array: not for texts of 2 GB together."""
-    encoded = [text.encode() for text in texts]
-    ends = np.array([0, *accumulate(map(len, encoded))], np.int32)
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(_STRING, len(encoded), buffers, 0)
+    return _of_bytes([text.encode() for text in texts], _STRING)
 
 
 _STRING = pa.string()
@@ -175,6 +172,7 @@ def take(array: pa.Array, rows: pa.Array) -> pa.Array:
 
 VERY_FEW, _FEW = 24, 256
 """So many values are joined one by one, and so many numbers left to NumPy."""
+_BYTES = frozenset({pa.string().id, pa.binary().id})
 _NUMBERS = frozenset({pa.int32().id, pa.int64().id, pa.float64().id})
 
 
@@ -184,13 +182,33 @@ def pick(array: pa.Array, rows: np.ndarray) -> pa.Array:
     Most of a kernel's fixed cost is code that a few rows find outside the processor's caches.
     """
     count = len(rows)
-    if count == 1:
-        return array.slice(rows.item(0), 1)
-    if count <= _FEW and array.type.id in _NUMBERS and array.null_count == 0:
+    if 1 < count <= _FEW and array.type.id in _NUMBERS and array.null_count == 0:
         return of_numbers(array.to_numpy()[rows])
     if count <= VERY_FEW:
-        return joined([array.slice(row, 1) for row in rows.tolist()], array.type)
+        return pick_few(array, rows.tolist())
     return take(array, pa.array(rows))
+
+
+def pick_few(array: pa.Array, rows: list[int]) -> pa.Array:
+    """The values at a few rows."""
+    if len(rows) > 1 and array.type.id in _BYTES and array.null_count == 0:
+        return _bytes_at(array, rows)
+    return joined([array.slice(row, 1) for row in rows], array.type)
+
+
+def _bytes_at(array: pa.Array, rows: list[int]) -> pa.Array:
+    """As `pick_few`, of texts or bytes, none of them null."""
+    _, offsets, data = array.buffers()
+    ends, start = memoryview(offsets).cast("i"), array.offset
+    every = memoryview(b"" if data is None else data)
+    pieces = [every[ends[start + row] : ends[start + row + 1]] for row in rows]
+    return _of_bytes(pieces, array.type)
+
+
+def _of_bytes(pieces: Sequence[bytes | memoryview], data_type: pa.DataType) -> pa.Array:
+    ends = np.array([0, *accumulate(map(len, pieces))], np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(pieces))]
+    return pa.Array.from_buffers(data_type, len(pieces), buffers, 0)
 
 
 def joined(pieces: list[pa.Array], data_type: pa.DataType) -> pa.Array:

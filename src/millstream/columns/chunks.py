@@ -77,7 +77,7 @@ class Chunks:
         if not self._pieces:
             return pa.nulls(len(rows), self.type)
         if len(rows) <= arrow.VERY_FEW and isinstance(rows, np.ndarray):
-            return arrow.joined([self._one(row) for row in rows.tolist()], self.type)
+            return self._few(rows.tolist())
         whole = len(self._pieces) == 1 and self._first[0] == 0
         if isinstance(rows, np.ndarray):
             if whole and len(rows) > 1:
@@ -95,7 +95,7 @@ class Chunks:
         """Piece by piece: Arrow's take from a chunked array joins all its pieces first, which costs
         as much as there is and not as much as is wanted."""
         if len(rows) <= arrow.VERY_FEW:
-            return arrow.joined([self._one(row) for row in rows.tolist()], self.type)
+            return self._few(rows.tolist())
         if len(self._pieces) == 1:
             return arrow.pick(self._pieces[0], rows - self._first[0])
         piece = np.searchsorted(self._starts, rows, side="right") - 1
@@ -113,6 +113,12 @@ class Chunks:
         back = np.empty(len(rows), np.int64)
         back[order] = np.arange(len(rows))
         return arrow.take(arrow.concat(taken), pa.array(back))
+
+    def _few(self, rows: list[int]) -> pa.Array:
+        if rows and (len(self._pieces) == 1 or min(rows) >= self._first[-1]):
+            first = self._first[-1]
+            return arrow.pick_few(self._pieces[-1], [row - first for row in rows])
+        return arrow.joined([self._one(row) for row in rows], self.type)
 
     def _one(self, row: int) -> pa.Array:
         number = len(self._pieces) - 1

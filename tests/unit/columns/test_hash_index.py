@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from millstream.columns import hash_index
 from millstream.columns.hash_index import HashIndex, first_occurrences
 
 
@@ -79,6 +80,23 @@ def test_released_slots_are_given_again() -> None:
     again.restore(np.array(list(known.values())), np.array(list(known)))
     assert again.find(np.array(list(known))).tolist() == list(known.values())
     assert again.allocate(2).tolist() == index.allocate(2).tolist()
+
+
+def test_what_few_rows_looked_up_is_remembered_only_while_it_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hash_index, "_RECALLED", 4)
+    index = HashIndex()
+    for first in range(0, 12, 3):
+        numbers = list(range(first, first + 3))
+        assert index.insert_each(numbers) == numbers
+        assert index.insert_each([*numbers, 0]) == [*numbers, 0]
+    assert index.find_each([0, 11, 12]) == [0, 11, -1]
+    index.release(np.array([11]))
+    assert index.find_each([0, 11]) == [0, -1]
+    assert index.insert_each([11, 99, 11]) == [11, 12, 11]
+    index.forget_recalled()
+    assert index.find_each([99, 0]) == [12, 0]
 
 
 def test_a_width_of_three_is_refused() -> None:
