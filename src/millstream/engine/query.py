@@ -11,6 +11,7 @@ import pyarrow as pa
 from millstream.catalog.model import QueryInfo, Source
 from millstream.clock import Clock
 from millstream.columns.batch import Batch, concat, empty
+from millstream.columns.segments import singles
 from millstream.engine.build import Builder
 from millstream.engine.operators.base import Emission, Note, StepContext
 from millstream.engine.profile import QueryMeters
@@ -195,7 +196,7 @@ def _windows_of(node: Node) -> int:
 def _merge_order(rows_by_source: dict[int, SourceRows]) -> dict[int, np.ndarray]:
     """For each source, the place of its rows among all rows by (seq, writer)."""
     if len(rows_by_source) == 1:
-        return {source: np.arange(len(rows)) for source, rows in rows_by_source.items()}
+        return {source: singles(len(rows)).order for source, rows in rows_by_source.items()}
     sizes = [len(rows) for rows in rows_by_source.values()]
     if not sizes:
         return {}

@@ -25,6 +25,7 @@ from millstream.store.interfaces import Records
 _HEADERS_ARROW = arrow.arrow_type(t.HEADERS_TYPE)
 THROW_ON_INVALID = "ksql.timestamp.throw.on.invalid"
 _LONGEST_SHOWN = 60
+_FEW = 64
 
 
 @dataclass(slots=True)
@@ -187,7 +188,7 @@ class SourceReader:
         return (
             self.source.timestamp is None
             and (rows.key_null is None or not self.source.is_table)
-            and not (rows.rowtime < 0).any()
+            and not _any_negative(rows.rowtime)
         )
 
     def _skip(
@@ -288,6 +289,12 @@ class SourceReader:
             headers=None if rows.headers is None else rows.headers.take(index),
             notes=rows.notes,
         )
+
+
+def _any_negative(times: np.ndarray) -> bool:
+    if len(times) <= _FEW:
+        return min(times.tolist(), default=0) < 0
+    return bool((times < 0).any())
 
 
 def encode_part(part: Part, length: int) -> pa.Array:
