@@ -76,8 +76,6 @@ class Chunks:
         """
         if not self._pieces:
             return pa.nulls(len(rows), self.type)
-        if len(rows) <= arrow.VERY_FEW and isinstance(rows, np.ndarray):
-            return self._few(rows.tolist())
         whole = len(self._pieces) == 1 and self._first[0] == 0
         if isinstance(rows, np.ndarray):
             if whole and len(rows) > 1:
@@ -95,7 +93,7 @@ class Chunks:
         """Piece by piece: Arrow's take from a chunked array joins all its pieces first, which costs
         as much as there is and not as much as is wanted."""
         if len(rows) <= arrow.VERY_FEW:
-            return self._few(rows.tolist())
+            return self.few(rows.tolist())
         if len(self._pieces) == 1:
             return arrow.pick(self._pieces[0], rows - self._first[0])
         piece = np.searchsorted(self._starts, rows, side="right") - 1
@@ -114,7 +112,8 @@ class Chunks:
         back[order] = np.arange(len(rows))
         return arrow.take(arrow.concat(taken), pa.array(back))
 
-    def _few(self, rows: list[int]) -> pa.Array:
+    def few(self, rows: list[int]) -> pa.Array:
+        """As `take`, of a few rows."""
         if rows and (len(self._pieces) == 1 or min(rows) >= self._first[-1]):
             first = self._first[-1]
             return arrow.pick_few(self._pieces[-1], [row - first for row in rows])

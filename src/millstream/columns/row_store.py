@@ -46,9 +46,13 @@ class RowStore:
 
         `count`: so many of the first columns are wanted.
         """
+        columns = self._columns[:count]
+        if len(slots) <= arrow.VERY_FEW:
+            few = self._few_rows_at(slots.tolist())
+            if -1 not in few:
+                return [c.few(few) for c in columns], np.zeros(len(few), bool)
         rows = self._rows_at(slots)
         absent = rows < 0
-        columns = self._columns[:count]
         if not arrow.any_true(absent):
             index = pa.array(rows) if len(rows) > arrow.VERY_FEW else None
             return [c.take(rows, index) for c in columns], absent
@@ -91,14 +95,14 @@ class RowStore:
 
     def _rows_at(self, slots: np.ndarray) -> np.ndarray:
         """Row numbers; -1 for slots without a row, negative and never used ones included."""
-        if len(slots) <= arrow.VERY_FEW:
-            places = slots.tolist()
-            if places and min(places) >= 0 and max(places) < len(self._row):
-                return np.asarray(self._row[slots] - 1)
         inside = (slots >= 0) & (slots < len(self._row))
         if inside.all():
             return np.asarray(self._row[slots] - 1)
         return np.where(inside, self._row[np.where(inside, slots, 0)] - 1, -1)
+
+    def _few_rows_at(self, slots: list[int]) -> list[int]:
+        row_at, size = self._row.item, len(self._row)
+        return [row_at(slot) - 1 if 0 <= slot < size else -1 for slot in slots]
 
     def _reserve(self, size: int) -> None:
         if size > len(self._row):

@@ -39,6 +39,7 @@ class StreamTableJoinOperator(Stateless):
         self.keep_unmatched = keep_unmatched
         self.unmatched_rows = 0
         self._key = Evaluator(name, [left_key])
+        self._key_type = arrow.arrow_type(table.schema.key[0].type)
         self._partitioner = partitioner
 
     def step(self, left: Batch, changes: Batch, context: StepContext) -> Batch:
@@ -76,9 +77,8 @@ class StreamTableJoinOperator(Stateless):
         if len(changes):
             stored, absent = self._as_of(left, slots, changes, stored, absent)
         # The table's key is the one that was looked up.
-        key_type = arrow.arrow_type(self.table.schema.key[0].type)
-        if key.type != key_type:
-            key = key.cast(key_type)
+        if key.type != self._key_type:
+            key = key.cast(self._key_type)
         return [*arrow.masked([key], absent), *stored], absent
 
     def _as_of(

@@ -88,7 +88,8 @@ class TableState:
 
     def find(self, keys: list[pa.Array]) -> np.ndarray:
         """The slots of keys, -1 where a key never had a row."""
-        return self._keys.find(keys)
+        recalled = self._keys.recall(keys)
+        return self._keys.find(keys) if recalled is None else recalled
 
     def keys_at(self, slots: np.ndarray) -> list[pa.Array]:
         """The key columns at slots; null at -1."""
