@@ -125,10 +125,11 @@ class SlotTable:
 
     def stored(self, slots: np.ndarray) -> list[Column]:
         """The rows at the slots as columns."""
-        rows = self.gather(slots)
-        columns: list[Column] = [rows.live, rows.rowtime, *rows.extra]
-        for kernel, state in zip(self.kernels, rows.states, strict=True):
-            columns.extend(kernel.stored(state))
+        mine = self._rows
+        columns: list[Column] = [mine.live[slots], mine.rowtime[slots]]
+        columns += [column[slots] for column in mine.extra]
+        for kernel, state in zip(self.kernels, mine.states, strict=True):
+            columns += kernel.stored([column[slots] for column in state])
         return columns
 
     def restore(self, slots: np.ndarray, columns: list[pa.Array]) -> None:

@@ -231,8 +231,7 @@ class SqliteCommit(Reader):
             raise StoreError(f"topic '{name}' must have at least one partition")
         topic_id = self._count("topic") + 1
         topic = Topic(topic_id, name, partitions, replicas, retention_ms, cleanup_policy)
-        image.logs[topic_id] = Log(topic, 0, (0,) * partitions)
-        image.names[name] = topic_id
+        image.add_topic(topic)
         self._pending.topics.add(topic_id)
         return topic
 
@@ -240,8 +239,7 @@ class SqliteCommit(Reader):
         """Remove a topic, its records and all positions in it."""
         log = self._log(topic_id)
         image = self._image
-        del image.logs[topic_id]
-        del image.names[log.topic.name]
+        image.remove_topic(log.topic)
         self._pending.topics.add(topic_id)
         self._pending.runs.pop(topic_id, None)
         if image.counters.pop(first_of(topic_id), None) is not None:
@@ -325,8 +323,7 @@ class SqliteCommit(Reader):
         image = self._current()
         for store_id, store in list(image.stores.items()):
             if store.query_id == query_id:
-                del image.stores[store_id], image.store_ids[store]
-                image.metas.pop(store_id, None)
+                image.remove_store(store_id)
                 self._pending.parts.pop(store_id, None)
                 self._pending.stores.add(store_id)
 

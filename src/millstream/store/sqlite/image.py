@@ -78,17 +78,18 @@ class Image:
 
     def copy(self) -> Image:
         """A copy, to be changed until it is published. What lies deeper than one dictionary, and
-        the layouts and shapes, are still shared: whoever changes them replaces them."""
+        what changes rarely (names, stores, layouts, shapes), are still shared: whoever changes them
+        replaces them."""
         return Image(
             self.number,
             self.merged,
             self.counters.copy(),
             self.logs.copy(),
-            self.names.copy(),
+            self.names,
             self.positions.copy(),
             self.entries.copy(),
-            self.stores.copy(),
-            self.store_ids.copy(),
+            self.stores,
+            self.store_ids,
             self.metas.copy(),
             self.layouts,
             self.layout_ids,
@@ -103,13 +104,32 @@ class Image:
         self.counters[name] = value + by
         return value
 
+    def add_topic(self, topic: Topic) -> None:
+        """Know a topic, which has no records yet, leaving the images that share the names as they
+        are."""
+        self.logs[topic.id] = Log(topic, 0, (0,) * topic.partitions)
+        self.names = self.names.copy()
+        self.names[topic.name] = topic.id
+
+    def remove_topic(self, topic: Topic) -> None:
+        """Know a topic no longer, likewise."""
+        del self.logs[topic.id]
+        self.names = self.names.copy()
+        del self.names[topic.name]
+
     def add_store(self, store: StoreId, store_id: int) -> None:
-        """Know a state store."""
-        self.stores[store_id] = store
-        self.store_ids[store] = store_id
+        """Know a state store, likewise."""
+        self.stores, self.store_ids = self.stores.copy(), self.store_ids.copy()
+        self.stores[store_id], self.store_ids[store] = store, store_id
+
+    def remove_store(self, store_id: int) -> None:
+        """Know a state store no longer, likewise."""
+        self.stores, self.store_ids = self.stores.copy(), self.store_ids.copy()
+        del self.store_ids[self.stores.pop(store_id)]
+        self.metas.pop(store_id, None)
 
     def add_layout(self, layout: KnownLayout, layout_id: int) -> None:
-        """Know a layout, leaving the images that share the dictionaries as they are."""
+        """Know a layout, likewise."""
         self.layouts = {**self.layouts, layout_id: layout}
         self.layout_ids = {**self.layout_ids, layout: layout_id}
 
@@ -172,7 +192,8 @@ def load_image(connection: Connection, known: Image | None = None, tell: Tell = 
     for kind, entry_id, content in rows("entry", "kind, id, content"):
         image.entries.setdefault(kind, Layered())[entry_id] = content
     for store_id, query, step, schema_hash, meta in rows("store", _STORE_COLUMNS):
-        image.add_store(StoreId(query, step, schema_hash), store_id)
+        store = StoreId(query, step, schema_hash)
+        image.stores[store_id], image.store_ids[store] = store, store_id
         if meta is not None:
             image.metas[store_id] = meta
     known = known or image
