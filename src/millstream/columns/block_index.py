@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from millstream.columns.hash_index import HashIndex
 
 _BITS = 3
 _LAST = (1 << _BITS) - 1
-_FEW = 96
-"""Of so many codes the blocks are looked up one after the other."""
+_FEW = 48
+"""So many codes are looked up one after the other."""
 
 
 class BlockIndex:
@@ -35,27 +33,23 @@ class BlockIndex:
         """The slot of each code, -1 where it is unknown."""
         if len(code) == 0 or self._count == 0:
             return np.full(len(code), -1, np.int64)
-        if len(code) <= _FEW:
-            place = _few_places(code.tolist(), self._blocks.find_each)
-        else:
-            blocks, lengths = _runs(code)
-            place = _places(self._blocks.find(blocks), lengths, code)
-        return np.asarray(self._slots[place], np.int64)
+        blocks, lengths = _runs(code)
+        slots = self._slots[_places(self._blocks.find(blocks), lengths, code)]
+        return np.asarray(slots, np.int64)
 
     def find_or_insert_distinct(self, code: np.ndarray) -> np.ndarray:
         """The slot of each code, all of which differ; unknown ones get the next slots in order."""
         if len(code) == 0:
             return np.empty(0, np.int64)
         if len(code) <= _FEW:
-            place = _few_places(code.tolist(), self._blocks.insert_each)
+            return self.insert_few(code.tolist())
+        blocks, lengths = _runs(code)
+        if (blocks[1:] > blocks[:-1]).all():
+            numbers = self._blocks.find_or_insert_distinct(blocks)
         else:
-            blocks, lengths = _runs(code)
-            if (blocks[1:] > blocks[:-1]).all():
-                numbers = self._blocks.find_or_insert_distinct(blocks)
-            else:
-                numbers = self._blocks.find_or_insert(blocks)
-            place = _places(numbers, lengths, code)
+            numbers = self._blocks.find_or_insert(blocks)
         self._reserve((len(self._blocks) + 1) << _BITS)
+        place = _places(numbers, lengths, code)
         slots = np.asarray(self._slots[place], np.int64)
         missing = (slots < 0).nonzero()[0]
         if len(missing):
@@ -64,6 +58,21 @@ class BlockIndex:
             slots[missing] = given
             self._slots[place[missing]] = given
         return slots
+
+    def insert_few(self, codes: list[int]) -> np.ndarray:
+        """As `find_or_insert_distinct`, of a few codes."""
+        blocks = list(dict.fromkeys([code >> _BITS for code in codes]))
+        start = dict(zip(blocks, self._blocks.insert_each(blocks), strict=True))
+        self._reserve((len(self._blocks) + 1) << _BITS)
+        slot_at, found = self._slots.item, []
+        for code in codes:
+            place = (start[code >> _BITS] << _BITS) + (code & _LAST)
+            slot = slot_at(place)
+            if slot < 0:
+                slot = self._slots[place] = self._count
+                self._count += 1
+            found.append(slot)
+        return np.array(found, np.int64)
 
     def forget_recalled(self) -> None:
         """Give back the memory of what was looked up lately."""
@@ -74,15 +83,6 @@ class BlockIndex:
             grown = np.full(max(count, 2 * len(self._slots)), -1, np.int32)
             grown[: len(self._slots)] = self._slots
             self._slots = grown
-
-
-def _few_places(codes: list[int], slots_of: Callable[[list[int]], list[int]]) -> np.ndarray:
-    """Where each of a few codes' slots stands; `slots_of` gives the numbers of blocks."""
-    blocks = [code >> _BITS for code in codes]
-    distinct = list(dict.fromkeys(blocks))
-    start = {b: n << _BITS for b, n in zip(distinct, slots_of(distinct), strict=True)}
-    places = [start[b] + (code & _LAST) for b, code in zip(blocks, codes, strict=True)]
-    return np.array(places, np.int64)
 
 
 def _runs(code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

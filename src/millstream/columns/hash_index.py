@@ -81,6 +81,10 @@ class HashIndex:
             recalled.update(zip(numbers, slots, strict=True))
         return slots
 
+    def insert_few(self, numbers: list[int]) -> np.ndarray:
+        """As `find_or_insert_distinct`, of a few keys of one number."""
+        return np.array(self.insert_each(numbers), np.int64)
+
     def forget_recalled(self) -> None:
         """Give back the memory of what was looked up lately."""
         self._recalled.clear()

@@ -19,6 +19,7 @@ IDS, POSITIONS, FIRST_EXTRA = 1, 2, 5
 """Columns of stored rows: slot, key's number, position, whether it is live, row time, extra ones,
 then the states of the calls."""
 
+_FEW = 48
 _PLAIN_BYTES = 48
 
 
@@ -54,7 +55,12 @@ class Segment:
     def slots(self, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """The slots of pairs, which are distinct; unknown ones are added."""
         before = len(self.index)
-        slots = self.index.find_or_insert_distinct(self._code(ids, positions))
+        if len(ids) <= _FEW:
+            span, first = self._span, self._first
+            pairs = zip(ids.tolist(), positions.tolist(), strict=True)
+            slots = self.index.insert_few([i * span + at - first for i, at in pairs])
+        else:
+            slots = self.index.find_or_insert_distinct(self._code(ids, positions))
         count = len(self.index)
         if count > before:
             self._reserve(count)
