@@ -173,6 +173,9 @@ def take(array: pa.Array, rows: pa.Array) -> pa.Array:
 VERY_FEW, _FEW = 24, 256
 """So many values are joined one by one, and so many numbers left to NumPy."""
 _BYTES = frozenset({pa.string().id, pa.binary().id})
+_NESTED = (pa.list_(pa.int8()), pa.struct([]), pa.map_(pa.int8(), pa.int8()))
+_NO_BUFFERS = frozenset(x.id for x in (pa.null(), *_NESTED))
+"""Types whose values do not lie in buffers of their own."""
 _NUMBERS = frozenset({pa.int32().id, pa.int64().id, pa.float64().id})
 
 
@@ -232,7 +235,8 @@ def masked(arrays: list[pa.Array], null: np.ndarray) -> list[pa.Array]:
         return arrays
     few = len(null) <= 2 * VERY_FEW
     bits = _bits_of_few(null) if few else np.packbits(~null, bitorder="little")
-    return [_masked(a, null, bits) for a in arrays]
+    bitmap = pa.py_buffer(bits)
+    return [_masked(a, null, bits, bitmap) for a in arrays]
 
 
 def _bits_of_few(null: np.ndarray) -> np.ndarray:
@@ -244,14 +248,16 @@ def _bits_of_few(null: np.ndarray) -> np.ndarray:
     return np.frombuffer(bits.to_bytes(-(-len(null) // 8), "little"), np.uint8)
 
 
-def _masked(array: pa.Array, null: np.ndarray, bits: np.ndarray) -> pa.Array:
-    """`bits` is the bitmap of the rows that stay."""
-    if array.offset or pa.types.is_nested(array.type) or pa.types.is_null(array.type):
+def _masked(
+    array: pa.Array, null: np.ndarray, bits: np.ndarray, bitmap: pa.Buffer
+) -> pa.Array:
+    """`bits`, and `bitmap` of the same memory, tell the rows that stay."""
+    if array.offset or array.type.id in _NO_BUFFERS:
         return take(array, pa.array(np.arange(len(array)), mask=null))
     validity, *values = array.buffers()
     if array.null_count:
-        bits = bits & np.frombuffer(validity, np.uint8, len(bits))
-    return pa.Array.from_buffers(array.type, len(array), [pa.py_buffer(bits), *values])
+        bitmap = pa.py_buffer(bits & np.frombuffer(validity, np.uint8, len(bits)))
+    return pa.Array.from_buffers(array.type, len(array), [bitmap, *values])
 
 
 def concat(arrays: Sequence[pa.Array]) -> pa.Array:

@@ -8,8 +8,6 @@ from millstream.columns.hash_index import HashIndex
 
 _BITS = 3
 _LAST = (1 << _BITS) - 1
-_FEW = 48
-"""So many codes are looked up one after the other."""
 
 
 class BlockIndex:
@@ -18,6 +16,9 @@ class BlockIndex:
     Eight neighbours share one key of a hash index and one line of slots, so that a run of codes
     costs two or three look-ups that miss the processor's caches, not one each.
     """
+
+    few = 96
+    """So many codes are looked up one after the other."""
 
     def __init__(self) -> None:
         self._blocks = HashIndex()
@@ -41,7 +42,7 @@ class BlockIndex:
         """The slot of each code, all of which differ; unknown ones get the next slots in order."""
         if len(code) == 0:
             return np.empty(0, np.int64)
-        if len(code) <= _FEW:
+        if len(code) <= self.few:
             return self.insert_few(code.tolist())
         blocks, lengths = _runs(code)
         if (blocks[1:] > blocks[:-1]).all():

@@ -20,8 +20,6 @@ _MOVED_AT_ONCE = 16_384
 """A table of so few cells is moved at once."""
 _RECALLED = 4096
 """So many keys that few rows looked up are remembered, then all of them are forgotten."""
-_FEW = 24
-"""So many keys are looked up one after the other: each costs less than a call of NumPy or two."""
 
 
 class HashIndex:
@@ -30,6 +28,9 @@ class HashIndex:
     Slots that were released are given again, the smallest first, before new ones. An index that
     outgrows its table moves to a larger one little by little, so that no call pays for all keys.
     """
+
+    few = 24
+    """So many keys are looked up one after the other: each costs less than a call of NumPy or two."""
 
     def __init__(self, width: int = 1, capacity: int = 0) -> None:
         if width not in (1, 2):
@@ -53,7 +54,7 @@ class HashIndex:
 
     def find(self, *keys: np.ndarray) -> np.ndarray:
         """The slot of each key, -1 where it is unknown."""
-        if len(keys[0]) <= _FEW:
+        if len(keys[0]) <= self.few:
             if self.width == 1:
                 return np.array(self.find_each(keys[0].tolist()), np.int64)
             return np.array([self.find_one(key) for key in _rows(keys)], np.int64)
@@ -111,7 +112,7 @@ class HashIndex:
 
     def find_or_insert_distinct(self, *keys: np.ndarray) -> np.ndarray:
         """As `find_or_insert`, for keys that are known to differ from each other."""
-        if len(keys[0]) <= _FEW:
+        if len(keys[0]) <= self.few:
             if self.width == 1:
                 return np.array(self.insert_each(keys[0].tolist()), np.int64)
             return np.array([self.insert_one(key) for key in _rows(keys)], np.int64)
@@ -128,7 +129,7 @@ class HashIndex:
 
     def insert(self, *keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The slot of each key, and the rows at which unknown keys, now given one, came first."""
-        if len(keys[0]) <= _FEW:
+        if len(keys[0]) <= self.few:
             return self._insert_few(_rows(keys))
         self._go_on(len(keys[0]))
         slots, place = self._find(keys)

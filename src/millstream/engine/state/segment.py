@@ -19,7 +19,6 @@ IDS, POSITIONS, FIRST_EXTRA = 1, 2, 5
 """Columns of stored rows: slot, key's number, position, whether it is live, row time, extra ones,
 then the states of the calls."""
 
-_FEW = 48
 _PLAIN_BYTES = 48
 
 
@@ -55,7 +54,7 @@ class Segment:
     def slots(self, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """The slots of pairs, which are distinct; unknown ones are added."""
         before = len(self.index)
-        if len(ids) <= _FEW:
+        if len(ids) <= self.index.few:
             span, first = self._span, self._first
             pairs = zip(ids.tolist(), positions.tolist(), strict=True)
             slots = self.index.insert_few([i * span + at - first for i, at in pairs])
