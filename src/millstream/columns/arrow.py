@@ -248,9 +248,7 @@ def _bits_of_few(null: np.ndarray) -> np.ndarray:
     return np.frombuffer(bits.to_bytes(-(-len(null) // 8), "little"), np.uint8)
 
 
-def _masked(
-    array: pa.Array, null: np.ndarray, bits: np.ndarray, bitmap: pa.Buffer
-) -> pa.Array:
+def _masked(array: pa.Array, null: np.ndarray, bits: np.ndarray, bitmap: pa.Buffer) -> pa.Array:
     """`bits`, and `bitmap` of the same memory, tell the rows that stay."""
     if array.offset or array.type.id in _NO_BUFFERS:
         return take(array, pa.array(np.arange(len(array)), mask=null))

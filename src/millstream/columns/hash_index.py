@@ -30,7 +30,7 @@ class HashIndex:
     """
 
     few = 24
-    """So many keys are looked up one after the other: each costs less than a call of NumPy or two."""
+    """So many keys are looked up one by one: each costs less than a call of NumPy or two."""
 
     def __init__(self, width: int = 1, capacity: int = 0) -> None:
         if width not in (1, 2):
