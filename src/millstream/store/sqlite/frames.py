@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import msgspec
 import pyarrow as pa
 
 from millstream.store.interfaces import Records
+from millstream.store.records import concat_records, shape_of
 from millstream.store.sqlite.blobs import RunHead, decode_run
 from millstream.store.sqlite.layouts import KnownLayout
 from millstream.store.sqlite.packing import squeeze, unsqueeze
@@ -27,6 +29,9 @@ MOST_ROWS = 1024
 
 MOST_BYTES = 256 << 10
 """Nor is one whose frame would be larger than this."""
+
+_JOINED_RUNS = 8
+"""So many runs of a topic are joined into one."""
 
 
 class RunContent(msgspec.Struct, array_like=True, frozen=True):
@@ -99,6 +104,11 @@ class FrameRun:
         self._layouts = layouts
 
     @property
+    def is_decoded(self) -> bool:
+        """Whether its records are at hand."""
+        return self._records is not None
+
+    @property
     def records(self) -> Records:
         """The records."""
         if self._records is None:
@@ -160,26 +170,51 @@ class Touched:
         self.entries |= other.entries
 
 
+@dataclass(frozen=True, slots=True)
+class _TopicRuns:
+    """A topic's runs in log order, and the ordinals of their first records. The first `joined` are
+    to stay as they are."""
+
+    bases: list[int] = field(default_factory=list)
+    runs: list[FrameRun] = field(default_factory=list)
+    joined: int = 0
+
+    def with_joined(self) -> _TopicRuns:
+        """The same records with the last runs joined, as far as they have one shape."""
+        runs = self.runs[: self.joined]
+        for _, alike in groupby(self.runs[self.joined :], lambda run: shape_of(run.records)):
+            pieces = list(alike)
+            records = concat_records([piece.records for piece in pieces])
+            runs.append(FrameRun(pieces[0].base, len(records), records))
+        return _TopicRuns([run.base for run in runs], runs, len(runs))
+
+
 class Frames:
     """The frames since the last merge, by topic and by state store.
 
     Only grows, so that a view may share it with the writer: a view cuts a topic at the topic's
-    end, and rows of state at its own commit number.
+    end, and rows of state at its own commit number. Runs are joined a few at a time as they come,
+    so that the commit that merges does not have to join all.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.bytes = 0
         self.touched = Touched()
-        self._bases: dict[int, list[int]] = {}
-        self._runs: dict[int, list[FrameRun]] = {}
+        self._topics: dict[int, _TopicRuns] = {}
         self._parts: dict[int, list[FramePart]] = {}
 
     def add_run(self, topic: int, run: FrameRun) -> None:
         """Add a run at the end of a topic."""
-        self._runs.setdefault(topic, []).append(run)
+        known = self._topics.setdefault(topic, _TopicRuns())
+        known.runs.append(run)
         # Readers search the bases, so a base comes after its run.
-        self._bases.setdefault(topic, []).append(run.base)
+        known.bases.append(run.base)
+        if len(known.runs) - known.joined == _JOINED_RUNS:
+            if all(run.is_decoded for run in known.runs[known.joined :]):
+                self._topics[topic] = known.with_joined()
+            else:
+                self._topics[topic] = replace(known, joined=len(known.runs))
 
     def add_part(self, store: int, part: FramePart) -> None:
         """Add rows of state."""
@@ -187,13 +222,11 @@ class Frames:
 
     def find(self, topic: int, ordinal: int) -> FrameRun | None:
         """The run that holds the record at `ordinal`, if a frame has it."""
-        bases = self._bases.get(topic)
-        if not bases:
+        known = self._topics.get(topic)
+        at = -1 if known is None else bisect_right(known.bases, ordinal) - 1
+        if known is None or at < 0:
             return None
-        at = bisect_right(bases, ordinal) - 1
-        if at < 0:
-            return None
-        run = self._runs[topic][at]
+        run = known.runs[at]
         return run if ordinal < run.base + run.count else None
 
     def parts(self, store: int, last: int) -> list[FramePart]:
@@ -202,15 +235,16 @@ class Frames:
 
     def topics(self) -> set[int]:
         """The topics that have runs here."""
-        return set(self._runs)
+        return set(self._topics)
 
     def runs(self, topic: int) -> list[FrameRun]:
         """A topic's runs, in log order."""
-        return list(self._runs.get(topic, ()))
+        known = self._topics.get(topic)
+        return [] if known is None else list(known.runs)
 
     def all_runs(self) -> Iterator[tuple[int, list[FrameRun]]]:
         """Each topic's runs, in log order."""
-        return iter(self._runs.items())
+        return ((topic, known.runs) for topic, known in self._topics.items())
 
     def all_parts(self) -> Iterator[tuple[int, list[FramePart]]]:
         """Each store's rows, oldest first."""

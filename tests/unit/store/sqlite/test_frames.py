@@ -14,6 +14,7 @@ from millstream.store.open import open_store
 from tests.unit.store.builders import (
     VALUE_LAYOUT,
     lines,
+    plain,
     plain_state,
     plain_topic,
     raw,
@@ -334,4 +335,39 @@ def test_entries_go_through_frames(path: str) -> None:
             commit.allocate_seq(1)
             commit.commit()
         assert count(path, "frame") == 0
+    store.close()
+
+
+def test_runs_that_are_joined_as_they_come_stay_what_they_are(path: str) -> None:
+    store = begin(path)
+    views = []
+    for number in range(1, 30):
+        small_commit(store, number)
+        recent = store.recent()
+        assert recent is not None
+        views.append((number, recent))
+    for number, recent in views:
+        assert values(recent, 1) == [str(n) for n in range(1, number + 1)]
+        assert values(recent, 1, number - 1) == [str(number)]
+    assert len(list(views[-1][1].read(1, 0))) == 3 + 5  # three joined, of eight each
+    store.close()
+    store = open_store(path)
+    check(store, 29)
+    small_commit(store, 30)
+    check(store, 30)
+    store.close()
+
+
+def test_only_runs_of_one_shape_are_joined(path: str) -> None:
+    store = begin(path)
+    expected: list[tuple[object, ...]] = []
+    for number in range(30):
+        value = typed(VALUE_LAYOUT, [[number], ["x"]]) if number % 7 < 3 else raw([b"%d" % number])
+        with store.begin() as commit:
+            stored = commit.append(1, records(raw([None]), value, seq=[number]))
+            commit.commit()
+        expected += plain(stored)
+        with store.view() as view:
+            assert plain_topic(view, 1) == expected
+            assert plain_topic(view, 1, number // 2) == expected[number // 2 :]
     store.close()
