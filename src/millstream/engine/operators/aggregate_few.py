@@ -16,15 +16,16 @@ from millstream.engine.state.slots import Rows, all_live
 if TYPE_CHECKING:
     from millstream.engine.operators.aggregate_windowed import WindowedAggregation
 
-FEW_ROWS = 16
-"""More rows are not aggregated so."""
+FEW_ROWS, _FEW_PAIRS = 48, 96
+"""More rows are not aggregated so, nor more in all their windows where some share a key."""
 
 
 def step_few(form: WindowedAggregation, batch: Batch, *, last: bool) -> Batch | None:
     """The changes that the rows of a batch cause; `last`: of each key and window only the last.
 
     None, and nothing is done, unless the rows are of one partition, and all their windows are open
-    and in one segment; and, where every change is wanted, no two rows have the same key.
+    and in one segment; and no two rows have the same key, unless only the last changes are wanted
+    and the rows are very few.
     """
     partitions, times = batch.partition.tolist(), batch.rowtime.tolist()
     partition, oldest_ms, newest_ms = partitions[0], min(times), max(times)
@@ -42,7 +43,7 @@ def step_few(form: WindowedAggregation, batch: Batch, *, last: bool) -> Batch | 
     if len(set(known)) == len(known):
         segments = sg.singles(len(row))
         source = trigger = row
-    elif last:
+    elif last and len(row) <= _FEW_PAIRS:
         segments = sg.by_few_pairs(ids[row], number)
         source, trigger = row[segments.order], row[segments.last(segments.order)]
         number = number[segments.heads]
