@@ -46,6 +46,13 @@ _PLAIN: dict[t.SqlType, frozenset[type]] = {
 }
 """Types of values that Arrow takes as they are, or refuses."""
 _NULL = frozenset((type(None),))
+_WITHOUT_CONVERTER: dict[t.SqlType, type[np.number[Any]] | None] = {
+    t.INTEGER: np.int32,
+    t.BIGINT: np.int64,
+    t.DOUBLE: np.float64,
+    t.STRING: None,
+}
+_FEW = 64
 _LONGEST_SHOWN = 60
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MS = datetime.timedelta(milliseconds=1)
@@ -71,8 +78,13 @@ def column_of(values: Sequence[Any], sql_type: t.SqlType) -> pa.Array:
     """The values of one column, row by row. Raises `Unfit`; ArrowCapacityError where their texts
     are longer than 2 GB together."""
     plain = _PLAIN.get(sql_type)
-    if plain is not None and plain.issuperset(set(map(type, values)) - _NULL):
+    met = set(map(type, values))
+    if met == _NULL:
+        return arrow.nulls(sql_type, len(values))
+    if plain is not None and plain.issuperset(met - _NULL):
         try:
+            if met == plain and len(values) <= _FEW and sql_type in _WITHOUT_CONVERTER:
+                return _few(values, sql_type)
             return arrow.from_python(values, sql_type)
         except pa.ArrowCapacityError:
             raise
@@ -87,6 +99,13 @@ def column_of(values: Sequence[Any], sql_type: t.SqlType) -> pa.Array:
             unfit.row = row
             raise
     return arrow.from_python(found, sql_type)
+
+
+def _few(values: Sequence[Any], sql_type: t.SqlType) -> pa.Array:
+    """A few values, none of them null, without Arrow's converters, whose code is seldom in the
+    processor's caches. Raises OverflowError, UnicodeEncodeError."""
+    number = _WITHOUT_CONVERTER[sql_type]
+    return arrow.of_texts(values) if number is None else arrow.of_numbers(np.array(values, number))
 
 
 def converter(sql_type: t.SqlType) -> Callable[[Any], Any]:
