@@ -23,18 +23,14 @@ FEW_ROWS, _FEW_PAIRS = 48, 96
 def step_few(form: WindowedAggregation, batch: Batch, *, last: bool) -> Batch | None:
     """The changes that the rows of a batch cause; `last`: of each key and window only the last.
 
-    None, and nothing is done, unless the rows are of one partition, and all their windows are open
-    and in one segment; and no two rows have the same key, unless only the last changes are wanted
-    and the rows are very few.
+    None, and nothing is done, unless the rows are of one partition, all their windows are open, and
+    no two rows have the same key, or only the last changes are wanted and the rows are very few.
     """
     partitions, times = batch.partition.tolist(), batch.rowtime.tolist()
     partition, oldest_ms, newest_ms = partitions[0], min(times), max(times)
     stream_ms = max(form.times.get(partition), newest_ms)
     bounds = form.windows.bounds(oldest_ms, newest_ms, stream_ms)
     if bounds is None or partitions.count(partition) < len(partitions):
-        return None
-    segment = form.state.segment_around(*bounds)
-    if segment is None:
         return None
     ids = form.keys.ids(batch.key_arrays, batch.partition)
     known = ids.tolist()
@@ -49,12 +45,12 @@ def step_few(form: WindowedAggregation, batch: Batch, *, last: bool) -> Batch | 
         number = number[segments.heads]
     else:
         return None
-    slots = segment.slots(ids[trigger], number)
-    before = segment.table.gather(slots)
+    located = form.state.locate_between(ids[trigger], number, *bounds)
+    before = form.state.gather(located)
     values = take_values(form.calls.prepare(batch), source)
     states = form.calls.last(before.states, values, segments)
     rowtime = sg.segment_max(before.rowtime, batch.rowtime[source], segments)
-    segment.table.scatter(slots, Rows(states, rowtime, all_live(len(slots)), []))
+    form.state.scatter(located, Rows(states, rowtime, all_live(len(number)), []))
     form.times.advance(partition, stream_ms)
     form.observe(partition, bounds[1])
     results = Results(states, rowtime, before.states, ~before.live)

@@ -111,13 +111,16 @@ class WindowedState:
                 parts.append((segment, known if some is None else some[known], slots[known]))
         return Located(len(ids), parts)
 
-    def segment_around(self, first: int, last: int) -> Segment | None:
-        """The segment of all positions from `first` to `last`, to be written to; None where there
-        is more than one, or it is in the store alone."""
+    def locate_between(
+        self, ids: np.ndarray, positions: np.ndarray, first: int, last: int
+    ) -> Located:
+        """As `locate`, of pairs whose positions are known to lie from `first` to `last`."""
         number = first // self.span
         if last // self.span != number or number in self._away:
-            return None
-        return self._open(number, True)
+            return self.locate(ids, positions)
+        segment = self._open(number, True)
+        assert segment is not None
+        return Located(len(ids), [(segment, None, segment.slots(ids, positions))])
 
     def gather(self, located: Located) -> Rows:
         """The rows of the pairs; those that are not there are fresh."""
@@ -339,10 +342,13 @@ class WindowedState:
         if len(positions) == 0:
             return []
         if len(positions) <= _FEW:
-            places = positions.tolist()
-            first, last = min(places) // self.span, max(places) // self.span
-        else:
-            first, last = int(positions.min()) // self.span, int(positions.max()) // self.span
+            some: dict[int, list[int]] = {}
+            for place, position in enumerate(positions.tolist()):
+                some.setdefault(position // self.span, []).append(place)
+            if len(some) == 1:
+                return [(next(iter(some)), None)]
+            return [(number, np.array(some[number])) for number in sorted(some)]
+        first, last = int(positions.min()) // self.span, int(positions.max()) // self.span
         if first == last:
             return [(first, None)]
         numbers = positions // self.span
