@@ -156,6 +156,14 @@ def of_numbers(values: np.ndarray) -> pa.Array:
     return pa.Array.from_buffers(data_type, len(values), [None, pa.py_buffer(values)], 0)
 
 
+_UNREAD = pa.nulls(256, pa.int64())
+
+
+def unread(count: int) -> pa.Array:
+    """So many nulls in the place of whole numbers that nobody reads."""
+    return _UNREAD.slice(0, count) if count <= len(_UNREAD) else pa.nulls(count, pa.int64())
+
+
 def of_texts(texts: Sequence[str]) -> pa.Array:
     """A few short texts as a string array: not for texts of 2 GB together."""
     return _of_bytes([text.encode() for text in texts], _STRING)
@@ -176,7 +184,7 @@ _BYTES = frozenset({pa.string().id, pa.binary().id})
 _NESTED = (pa.list_(pa.int8()), pa.struct([]), pa.map_(pa.int8(), pa.int8()))
 _NO_BUFFERS = frozenset(x.id for x in (pa.null(), *_NESTED))
 """Types whose values do not lie in buffers of their own."""
-_NUMBERS = frozenset({pa.int32().id, pa.int64().id, pa.float64().id})
+_NUMBERS = {x.id: dtype for dtype, x in _OF_NUMPY.items()}
 
 
 def pick(array: pa.Array, rows: np.ndarray) -> pa.Array:
@@ -186,10 +194,18 @@ def pick(array: pa.Array, rows: np.ndarray) -> pa.Array:
     """
     count = len(rows)
     if 1 < count <= _FEW and array.type.id in _NUMBERS and array.null_count == 0:
-        return of_numbers(array.to_numpy()[rows])
+        return of_numbers(_numbers(array)[rows])
     if count <= VERY_FEW:
         return pick_few(array, rows.tolist())
     return take(array, pa.array(rows))
+
+
+def _numbers(array: pa.Array) -> np.ndarray:
+    """As `to_numpy`, of numbers that are all there, without letting go of Python's lock."""
+    if len(array) == 0:
+        return np.empty(0, _NUMBERS[array.type.id])
+    values = np.frombuffer(array.buffers()[1], _NUMBERS[array.type.id])
+    return values[array.offset : array.offset + len(array)]
 
 
 def pick_few(array: pa.Array, rows: list[int]) -> pa.Array:

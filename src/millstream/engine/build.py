@@ -153,6 +153,7 @@ class AggregateStage:
         self.group = group
         self.aggregation = aggregation
         self.windowed = windowed
+        self._bounds_read = (True, True)
 
     def run(self, inputs: Sequence[Batch], context: StepContext) -> Batch:
         batch = self.below.run(inputs, context)
@@ -184,9 +185,20 @@ class AggregateStage:
         bounds: list[pa.Array] = []
         if self.windowed:
             assert batch.window_start is not None and batch.window_end is not None
-            bounds = [arrow.of_numbers(batch.window_start), arrow.of_numbers(batch.window_end)]
+            bounds = [
+                arrow.of_numbers(bound) if read else arrow.unread(len(batch))
+                for bound, read in zip(
+                    (batch.window_start, batch.window_end), self._bounds_read, strict=True
+                )
+            ]
         batch.widen(self.schema, bounds)
         return batch
+
+    def read_only(self, columns: Collection[int]) -> None:
+        """Behind it only columns at some indices are read."""
+        if self.windowed:
+            count = len(self.schema.columns)
+            self._bounds_read = (count - 2 in columns, count - 1 in columns)
 
     def leave_out_old(self) -> None:
         """Nobody reads old values, as it is where a projection follows."""
@@ -472,9 +484,13 @@ class Builder:
 
 
 def _read_only(below: Stage, columns: Collection[int]) -> None:
-    """The step behind a stage reads only some of its columns: a filter takes no others."""
+    """The step behind a stage reads only some of its columns: a filter takes no others, and of a
+    window's bounds only those are given."""
     if isinstance(below, OperatorStage) and isinstance(below.operator, FilterOperator):
         below.operator.read_only(columns, len(below.schema.columns))
+        _read_only(below.below, below.operator.reads.union(columns))
+    elif isinstance(below, AggregateStage):
+        below.read_only(columns)
 
 
 def _current(stage: Stage) -> Current:

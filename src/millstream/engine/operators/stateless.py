@@ -78,6 +78,8 @@ class FilterOperator(Stateless):
         self.name = name
         self.is_table = is_table
         self._evaluator = Evaluator(name, [predicate])
+        self.reads = self._evaluator.reads
+        """Indices of the columns of its input that it reads."""
         self._unread: frozenset[int] = frozenset()
 
     def read_only(self, columns: Collection[int], count: int) -> None:
