@@ -351,6 +351,9 @@ class WindowedState:
         first, last = int(positions.min()) // self.span, int(positions.max()) // self.span
         if first == last:
             return [(first, None)]
+        if last == first + 1:
+            early = positions < last * self.span
+            return [(first, early.nonzero()[0]), (last, (~early).nonzero()[0])]
         numbers = positions // self.span
         groups = sg.by_code(numbers)
         ends = np.append(groups.starts[1:], len(positions))
