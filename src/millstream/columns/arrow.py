@@ -141,7 +141,7 @@ def true_mask(array: pa.Array) -> np.ndarray:
     return np.asarray(array.to_numpy(zero_copy_only=False), bool)
 
 
-_OF_NUMPY = {
+_OF_NUMPY: dict[np.dtype, pa.DataType] = {
     np.dtype(np.int32): pa.int32(),
     np.dtype(np.int64): pa.int64(),
     np.dtype(np.float64): pa.float64(),
@@ -184,7 +184,7 @@ _BYTES = frozenset({pa.string().id, pa.binary().id})
 _NESTED = (pa.list_(pa.int8()), pa.struct([]), pa.map_(pa.int8(), pa.int8()))
 _NO_BUFFERS = frozenset(x.id for x in (pa.null(), *_NESTED))
 """Types whose values do not lie in buffers of their own."""
-_NUMBERS = {x.id: dtype for dtype, x in _OF_NUMPY.items()}
+_NUMBERS: dict[int, np.dtype] = {x.id: dtype for dtype, x in _OF_NUMPY.items()}
 
 
 def pick(array: pa.Array, rows: np.ndarray) -> pa.Array:
@@ -202,10 +202,10 @@ def pick(array: pa.Array, rows: np.ndarray) -> pa.Array:
 
 def _numbers(array: pa.Array) -> np.ndarray:
     """As `to_numpy`, of numbers that are all there, without letting go of Python's lock."""
-    if len(array) == 0:
-        return np.empty(0, _NUMBERS[array.type.id])
-    values = np.frombuffer(array.buffers()[1], _NUMBERS[array.type.id])
-    return values[array.offset : array.offset + len(array)]
+    dtype, count = _NUMBERS[array.type.id], len(array)
+    if count == 0:
+        return np.empty(0, dtype)
+    return np.frombuffer(array.buffers()[1], dtype, count, array.offset * dtype.itemsize)
 
 
 def pick_few(array: pa.Array, rows: list[int]) -> pa.Array:

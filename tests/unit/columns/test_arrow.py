@@ -22,6 +22,7 @@ COLUMNS = [
     pa.array(["", "", "", ""]),
     pa.array([b"", b"\xff\x00", b"a", b"bb"]),
     pa.array([1.5, -0.0, 2.5, 2.0]),
+    pa.array([7, 1, 2, 3, 4, 9], pa.int32()).slice(1, 4),
 ]
 
 
