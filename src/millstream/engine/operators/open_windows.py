@@ -11,6 +11,7 @@ from millstream.engine.operators.windows import WindowSpec, windows_of
 
 _FEW = 64
 """So many are looked at as Python's numbers: that costs less than NumPy's calls."""
+_MOST_EACH = 64
 
 NoteLate = Callable[[int, int], None]
 """Takes the first row that came too late for a window, and how many updates did."""
@@ -39,9 +40,11 @@ class OpenWindows:
         self._each = window.size_ms // window.advance_ms if regular else 0
         """How many windows each row falls into, where that is always the same; else 0."""
         self._offsets = np.arange(1 - self._each, 1)
-        self._few_rows = np.repeat(np.arange(_FEW), self._each)
+        self._few = _FEW if self._each <= _MOST_EACH else 0
+        """Of so many rows the windows are laid out already."""
+        self._few_rows = np.repeat(np.arange(self._few), self._each)
         self._few_rows.flags.writeable = False
-        self._few_offsets = np.tile(self._offsets, _FEW)
+        self._few_offsets = np.tile(self._offsets, self._few)
 
     def expand(self, rowtime: np.ndarray, stream_time: np.ndarray, note_late: NoteLate) -> Expanded:
         """The rows, each at its stream time, in their open windows."""
@@ -78,7 +81,7 @@ class OpenWindows:
         count, newest = len(rowtime), rowtime // self._window.advance_ms
         if self._each == 1:
             return Expanded(np.arange(count), newest, True)
-        if count <= _FEW:
+        if count <= self._few:
             row = self._few_rows[: count * self._each]
             return Expanded(row, newest[row] + self._few_offsets[: len(row)])
         row = np.repeat(np.arange(count), self._each)
