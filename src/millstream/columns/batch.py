@@ -12,6 +12,7 @@ from millstream.columns import arrow
 from millstream.types import Column, Schema
 
 _FEW = 64
+"""Of so few rows some may be slices, which hold on to the memory of all of them."""
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ class Batch:
         if count == 0:
             return self._between(0, 0)
         start = kept.index(1)
-        if count <= _FEW and kept.rindex(1) - start < count:
+        if len(kept) <= _FEW and kept.rindex(1) - start < count:
             return self._between(start, start + count)
         return self.take(keep.nonzero()[0], unread)
 
