@@ -351,7 +351,7 @@ def _append(commit: Commit, group: Sequence[Insert], key: Part, value: Part) -> 
         seq = np.arange(insert.seq, insert.seq + len(insert))
         append_numbered(commit, topic, key, value, insert.rowtime, seq)
         return
-    if all([len(i) == 1 for i in group]):
+    if all(len(i) == 1 for i in group):
         times = np.array([i.rowtime.item() for i in group], np.int64)
         append_numbered(commit, topic, key, value, times, np.array([i.seq for i in group]))
         return
