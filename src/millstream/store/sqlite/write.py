@@ -316,25 +316,31 @@ def _write_runs(
     own: dict[int, list[PendingRun]],
 ) -> list[NewRun]:
     """Write runs, those of frames merged where they can be."""
-    written: list[NewRun] = []
+    layouts = image.layout_ids
+    merged: list[tuple[Row, NewRun]] = []
     for topic, runs in framed.items():
         if topic not in image.logs:
             continue
         base = runs[0].base
         for _, alike in groupby([run.records for run in runs], shape_of):
             records = concat_records(list(alike))
-            written += _write_run(connection, image.layout_ids, topic, base, records)
+            merged += _run_rows(layouts, topic, base, records)
             base += len(records)
+    if merged:
+        connection.many(_INSERT_RUN, [row for row, _ in merged])
+    written = [new for _, new in merged]
     for topic, pending in own.items():
-        for new in pending:
-            written += _write_run(connection, image.layout_ids, topic, new.base, new.records)
+        for run in pending:
+            for row, new in _run_rows(layouts, topic, run.base, run.records):
+                connection.run(_INSERT_RUN, row)
+                written.append(new)
     return written
 
 
-def _write_run(
-    connection: Connection, layouts: dict[KnownLayout, int], topic: int, base: int, records: Records
-) -> list[NewRun]:
-    """Write records, in halves of halves where they are too many for one run."""
+def _run_rows(
+    layouts: dict[KnownLayout, int], topic: int, base: int, records: Records
+) -> Iterator[tuple[Row, NewRun]]:
+    """The rows of the table for records, in halves of halves where they are too many for one."""
     count = len(records)
     if count <= RUN_ROWS:
         size = size_of(records)
@@ -343,14 +349,11 @@ def _write_run(
             small = (topic, base, count, int(records.seq.min()), int(records.seq.max()))
             told = encode_head(head)
             crc = checksum_body(body, *small, told)
-            connection.run(_INSERT_RUN, (*small, crc, told, body))
-            return [(topic, base, records, size)]
+            yield (*small, crc, told, body), (topic, base, records, size)
+            return
     half = count // 2
-    first, second = slice_records(records, 0, half), slice_records(records, half, count)
-    return [
-        *_write_run(connection, layouts, topic, base, first),
-        *_write_run(connection, layouts, topic, base + half, second),
-    ]
+    yield from _run_rows(layouts, topic, base, slice_records(records, 0, half))
+    yield from _run_rows(layouts, topic, base + half, slice_records(records, half, count))
 
 
 def _sweep(connection: Connection, image: Image) -> None:
