@@ -162,6 +162,22 @@ def test_an_altered_bit_is_never_read(closed: Path, tmp_path: Path, read_only: b
     assert failures > 0
 
 
+def test_the_structure_in_letters_that_are_none(closed: Path, tmp_path: Path) -> None:
+    content, path = closed.read_bytes(), tmp_path / "x.db"
+    whole, first = read(closed), content.index(b"CREATE TABLE")
+    at_fault = range(first - 40, first + 40)
+    failures = 0
+    for at in at_fault:
+        copy(closed, path)
+        flip(path, at, 7)
+        told = is_told(path)
+        failed = fails(path, whole, read_only=True)
+        assert told or not failed, at
+        assert failed == fails(path, whole, read_only=False), at
+        failures += failed
+    assert failures > len(at_fault) // 2
+
+
 def test_an_altered_log_is_never_read(killed: Path, tmp_path: Path) -> None:
     seed = 2 if ON_CI else random.SystemRandom().randrange(10**9)
     print(f"seed {seed}")

@@ -22,7 +22,7 @@ from millstream.errors import StoreError
 from millstream.store.interfaces import Records
 from millstream.store.sqlite import schema
 from millstream.store.sqlite.connection import Connection, Row
-from millstream.store.sqlite.failures import explain
+from millstream.store.sqlite.failures import FAILURES, explain
 from millstream.store.sqlite.image import Image, Tell, first_of, load_image
 from millstream.store.sqlite.integrity import HEADER_BYTES, file_bytes, header_fault
 from millstream.store.sqlite.log import find_damage
@@ -168,13 +168,13 @@ class _Tolerant(Connection):
     def _rows(self, sql: str, parameters: Sequence[Any]) -> Iterator[Row]:
         try:
             cursor = self._raw.execute(sql, parameters)
-        except (sqlite3.Error, OverflowError) as error:
+        except FAILURES as error:
             raise explain(error, self._path) from error
         with closing(cursor):
             while True:
                 try:
                     row = cursor.fetchone()
-                except sqlite3.Error as error:
+                except FAILURES as error:
                     raise explain(error, self._path) from error
                 if row is None:
                     return
@@ -187,7 +187,7 @@ def _ignore(table: str, sentence: str) -> None:
 
 def _connect(path: str) -> sqlite3.Connection:
     place = quote(os.path.realpath(path))
-    error: sqlite3.Error | None = None
+    error: Exception | None = None
     # Where the folder cannot be written SQLite cannot make the file that it shares with others; it
     # does without where there is no log.
     log = f"{os.path.realpath(path)}-wal"
@@ -200,8 +200,8 @@ def _connect(path: str) -> sqlite3.Connection:
             )
             raw.execute("PRAGMA application_id").fetchone()
             return raw
-        except sqlite3.Error as problem:
-            code = getattr(problem, "sqlite_errorcode", 0)
+        except FAILURES as problem:
+            code = getattr(problem, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
             if raw is not None and code & 0xFF == sqlite3.SQLITE_CORRUPT:
                 return raw
             error = error or problem

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from millstream.store.sqlite.failures import explain
+from millstream.store.sqlite.failures import FAILURES, explain
 
 Row = tuple[Any, ...]
 
@@ -29,7 +29,7 @@ class Connection:
         try:
             with self._mutex:
                 return self._raw.execute(sql, parameters).fetchall()
-        except (sqlite3.Error, OverflowError) as error:
+        except FAILURES as error:
             raise explain(error, self._path) from error
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
@@ -42,7 +42,7 @@ class Connection:
         try:
             with self._mutex:
                 self._raw.execute(sql, parameters)
-        except (sqlite3.Error, OverflowError) as error:
+        except FAILURES as error:
             raise explain(error, self._path) from error
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -50,7 +50,7 @@ class Connection:
         try:
             with self._mutex:
                 self._raw.executemany(sql, rows)
-        except (sqlite3.Error, OverflowError) as error:
+        except FAILURES as error:
             raise explain(error, self._path) from error
 
     @property
@@ -63,5 +63,5 @@ class Connection:
         try:
             with self._mutex:
                 self._raw.close()
-        except sqlite3.Error:
+        except FAILURES:
             return

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from millstream.errors import StoreError
 from millstream.store.sqlite import schema
 from millstream.store.sqlite.connection import Connection
-from millstream.store.sqlite.failures import explain
+from millstream.store.sqlite.failures import FAILURES, explain
 from millstream.store.sqlite.integrity import check_header
 from millstream.store.sqlite.lock import WriterLock
 
@@ -280,7 +280,7 @@ class Database:
                 cached_statements=64,
                 uri=True,
             )
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise explain(error, self.path) from error
         connection = Connection(raw, self.path)
         try:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from millstream.errors import DamagedError, StoreError
 
 # Primary result codes, https://www.sqlite.org/rescode.html
 _PERM, _BUSY, _LOCKED, _NOMEM, _READONLY = 3, 5, 6, 7, 8
 _IOERR, _CORRUPT, _FULL, _CANTOPEN = 10, 11, 13, 14
 _TOOBIG, _NOTADB = 18, 26
+
+
+FAILURES = (sqlite3.Error, OverflowError, UnicodeDecodeError)
+"""What Python's module raises where SQLite fails; the last one where its message quotes a damaged
+text."""
 
 
 def explain(error: BaseException, path: str) -> StoreError:
@@ -41,7 +48,7 @@ def _sentence(code: int | None, text: str, path: str) -> tuple[str, str | None]:
         # We ask for our own tables only, by their names in the file.
         known = _KNOWN[_CORRUPT]
         return known[0].format(path=path, text=text), known[1]
-    if "decode to UTF-8" in text:
+    if "decode to UTF-8" in text or "codec can't decode" in text:
         known = _KNOWN[_CORRUPT]
         return known[0].format(path=path, text="a text is not UTF-8"), known[1]
     return f"the database '{path}' failed: {text}", None

@@ -211,11 +211,12 @@ def load_image(connection: Connection, known: Image | None = None, tell: Tell = 
     for number, crc, body in connection.all("SELECT id, crc, body FROM frame ORDER BY id"):
         if number != image.number + 1:
             tell("frame", f"commit {image.number + 1} is missing")
-        image.number = number
+        # Where the table's own description is damaged, a row has no number.
+        image.number = image.number + 1 if number is None else number
         if checksum_body(body, number) == crc:
             _apply(image, number, body)
         else:
-            tell("frame", f"commit {number} cannot be read: the checksum does not match")
+            tell("frame", f"commit {image.number} cannot be read: the checksum does not match")
     return image
 
 
