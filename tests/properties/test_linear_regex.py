@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from millstream.functions.linear_regex import LinearPattern
@@ -32,6 +32,10 @@ texts = st.text(alphabet="abcA \n-", max_size=8)
 
 
 @given(patterns, texts)
+@example("((a*)*)", "a")
+@example("((a{0,2}?))*", "aa")
+@example("((a??)){0,3}b", "aab")
+@example("(?:(a|b??)*?c|.)*", "abca")
 def test_matches_are_those_of_re(pattern: str, text: str) -> None:
     try:
         known = re.compile(pattern, re.ASCII)

@@ -168,7 +168,7 @@ class LinearPattern:
 
     def _emit_one(self, op: Any, argument: Any, flags: int) -> None:
         if op in (sre.LITERAL, sre.NOT_LITERAL, sre.ANY, sre.IN):
-            self._emit(_CHARACTER, _test(op, argument, flags))
+            self._emit(_CHARACTER, _test(op, argument, flags), len(self._code) + 1)
         elif op is sre.AT:
             self._emit(_HERE, _here(argument, flags))
         elif op is sre.BRANCH:
@@ -185,7 +185,8 @@ class LinearPattern:
                 self._emit(_SAVE, 2 * group + 1)
         elif op in (sre.MAX_REPEAT, sre.MIN_REPEAT):
             least, most, body = argument
-            self._repeat(least, most, list(body), flags, greedy=op is sre.MAX_REPEAT)
+            empty = body.getwidth()[0] == 0
+            self._repeat(least, most, list(body), flags, empty, greedy=op is sre.MAX_REPEAT)
         else:
             raise NotLinearError
 
@@ -200,23 +201,40 @@ class LinearPattern:
         for end in ends:
             self._code[end] = (_JUMP, len(self._code), None)
 
-    def _repeat(self, least: int, most: Any, items: list[Any], flags: int, *, greedy: bool) -> None:
+    def _repeat(
+        self, least: int, most: Any, items: list[Any], flags: int, empty: bool, *, greedy: bool
+    ) -> None:
         for _ in range(least):
             self._emit_all(items, flags)
-        if most == sre.MAXREPEAT:
-            split = self._emit(_SPLIT)
-            self._emit_all(items, flags)
-            # Having gone round without a character, it has been at the split: then it leaves.
-            again = self._emit(_SPLIT)
-            self._code[again] = (_SPLIT, split, again + 1)
-            self._set_split(split, split + 1, again + 1, greedy=greedy)
-            return
-        splits = []
-        for _ in range(most - least):
+        endless = most == sre.MAXREPEAT
+        splits: list[int] = []
+        leaving: list[int] = []
+        for _ in range(1 if endless else most - least):
             splits.append(self._emit(_SPLIT))
-            self._emit_all(items, flags)
+            leaving += self._round(items, flags, empty)
+        if endless:
+            self._emit(_JUMP, splits[0])
         for split in splits:
             self._set_split(split, split + 1, len(self._code), greedy=greedy)
+        for jump in leaving:
+            self._code[jump] = (_JUMP, len(self._code), None)
+
+    def _round(self, items: list[Any], flags: int, empty: bool) -> list[int]:
+        """Emit what is repeated. A time round that matched nothing is the last: where there may be
+        one, this is two copies, and a character leads from the first, which ends in a jump to
+        leave by, into the second. Gives the jump."""
+        first = len(self._code)
+        self._emit_all(items, flags)
+        if not empty:
+            return []
+        leave = self._emit(_JUMP)
+        further = len(self._code) - first
+        self._emit_all(items, flags)
+        for at in range(first, leave):
+            op, test, following = self._code[at]
+            if op == _CHARACTER:
+                self._code[at] = (op, test, following + further)
+        return [leave]
 
     def _set_split(self, split: int, go_on: int, leave: int, *, greedy: bool) -> None:
         self._code[split] = (_SPLIT, go_on, leave) if greedy else (_SPLIT, leave, go_on)
@@ -343,6 +361,7 @@ class _Run:
                     if place >= length or not first(text[place]):
                         break
                     place += 1
+                    at = second
                     if place > furthest:
                         furthest = place
                 elif op == _SPLIT:
