@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 0.1
 _PAUSE_AFTER_ERROR_S = 1.0
-_COME_AGAIN_S = 0.0001
+_COME_AGAIN_S = 0.00002
 """Who was answered is back within this time, or has something else to do."""
 
 
