@@ -33,7 +33,7 @@ crash: $(INSTALLED) ## kill, damage and starve databases, hundreds of times (hal
 bench: $(INSTALLED) ## measure speed, memory and latency, the recipe beside DuckDB's one-shot batch
 	$(BIN)/python -m benchmarks --json build/bench.json $(BENCH_ARGS)
 
-soak: $(INSTALLED) ## run the recipe over 50,000,000 clicks of a week (half an hour, 15 GB of disk)
+soak: $(INSTALLED) ## run the recipe over 50,000,000 clicks of a week (ten minutes, 15 GB of disk)
 	$(BIN)/python -m benchmarks.soak --json build/soak.json $(SOAK_ARGS)
 
 format: $(INSTALLED) ## format the code and mend what ruff can mend
